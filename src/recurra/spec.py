@@ -1,0 +1,329 @@
+"""What a model is and how it is learnt: frozen, validated, keyword-only records.
+
+`Spec` is the base: it checks each field on construction, turns into plain dictionaries and back, and refuses
+names that it does not know. `Network` and `Training` are here; the input specs (`Words`, `Characters`, `BPE`,
+`Signal`, `Events`) stand beside their encoders in `recurra.data`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from recurra.errors import SpecError, nearest
+
+CELLS = ("rnn", "rnn_relu", "lstm", "gru")
+GATES: Mapping[str, int] = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a field may be. `low` and `high` are inclusive unless `open_low` or `open_high`."""
+
+    kind: type | tuple[type, ...]
+    low: float | None = None
+    high: float | None = None
+    open_low: bool = False
+    open_high: bool = False
+    choices: tuple[Any, ...] = ()
+    optional: bool = False
+    usual: str = ""
+
+    def describe(self) -> str:
+        """Say in words what the field must be."""
+        if self.choices:
+            return "one of " + ", ".join(repr(choice) for choice in self.choices)
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+        kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
+        text = " or ".join(words.get(kind, kind.__name__) for kind in kinds)
+        if self.low is not None:
+            text += f" {'above' if self.open_low else 'of at least'} {self.low:g}"
+        if self.high is not None:
+            bound = "below" if self.open_high else "at most"
+            text += f"{' and' if self.low is not None else ''} {bound} {self.high:g}"
+        return text + (" or None" if self.optional else "")
+
+    def allows(self, value: Any) -> bool:
+        """Tell whether `value` fits."""
+        if value is None:
+            return self.optional
+        kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
+        if isinstance(value, bool) and bool not in kinds:
+            return False
+        if not isinstance(value, kinds) and not (float in kinds and isinstance(value, int)):
+            return False
+        if self.choices and value not in self.choices:
+            return False
+        return self._in_range(value)
+
+    def _in_range(self, value: Any) -> bool:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return True
+        if not math.isfinite(value):
+            return False
+        above = self.low is None or value > self.low or (value == self.low and not self.open_low)
+        below = self.high is None or value < self.high or (value == self.high and not self.open_high)
+        return above and below
+
+
+def option(default: Any, kind: type | tuple[type, ...], **rule: Any) -> Any:
+    """Declare a field of a spec with its default and its `Rule`."""
+    made = Rule(kind=kind, **rule)
+    if isinstance(default, (list, dict)):
+        raise TypeError("a spec's default must be immutable")
+    return dataclasses.field(default=default, metadata={"rule": made})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Base of all specifications: validated on construction, immutable, convertible to plain dictionaries."""
+
+    section: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            rule = field.metadata.get("rule")
+            value = _plain(getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+            if rule is not None and not rule.allows(value):
+                hint = f"; usual: {rule.usual}" if rule.usual else ""
+                close = nearest(value, rule.choices) if rule.choices and isinstance(value, str) else ""
+                close = close if "did you mean" in close else ""
+                raise SpecError(f"{field.name} must be {rule.describe()}, got {value!r}{close}{hint}")
+        self.validate()
+
+    def validate(self) -> None:
+        """Check what concerns several fields at once; raises SpecError."""
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all fields, in order."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a plain mapping (TOML, JSON, the command line); refuses unknown names."""
+        known = cls.names()
+        for name in values:
+            if name not in known:
+                raise SpecError(f"{cls.__name__} has no option {name!r}{nearest(name, known)}")
+        return cls(**dict(values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values: what `from_dict` takes, JSON and TOML alike."""
+        return {name: _jsonable(getattr(self, name)) for name in self.names()}
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, checked anew."""
+        return type(self).from_dict({**{name: getattr(self, name) for name in self.names()}, **changes})
+
+    def resolved(self) -> Self:
+        """Return the spec with every option that depends on another one filled in."""
+        return self
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy scalars into Python's and lists into tuples, so that specs compare and hash by value."""
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _jsonable(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Spec):
+    """What is computed: the recurrent layers and what stands around them.
+
+    Options that only some cells have default to None; `resolved()` fills them in, and a value that the chosen
+    cell or depth cannot use is an error, never ignored.
+
+    cell: "lstm" (Hochreiter & Schmidhuber 1997, with forget gate), "gru" (Cho et al. 2014, linear before reset),
+        "rnn" (Elman, tanh) or "rnn_relu". Memory over many steps: lstm, gru; fewer parameters: gru, rnn.
+    hidden_size: units per layer and direction. Usual: 32-512. Cost grows with its square.
+    num_layers: layers, each reading the one below. Usual: 1-4.
+    bidirectional: also read from the end to the beginning; better where the whole sequence is at hand,
+        impossible in a stream.
+    embedding_size: numbers per token for inputs that are tokens; None gives 100. Usual: 50-300. Refused for
+        purely numeric input.
+    dropout: between recurrent layers. With one layer it has no place and must be 0 or None; None gives 0.3
+        with several layers. Usual: 0.2-0.5.
+    input_dropout: on what enters the first layer (embeddings or features).
+    recurrent_dropout: on the previous hidden state inside the recurrence, one mask per sequence for all its
+        steps (variational, Gal & Ghahramani 2016).
+    output_dropout: on the pooled vector before the head. Usual: 0-0.5.
+    zoneout: probability that a unit keeps its previous state in a step (Krueger et al. 2016). Usual: 0.05-0.15.
+    forget_bias: lstm only: the starting *sum* of the two biases of the forget gate; None gives 1.0.
+    cell_clip: lstm only: bound on the cell state, after each step; None: no bound. Usual: 3-50.
+    layer_norm: normalise the gates inside the cell (Ba et al. 2016); slower, steadier with large learning rates.
+    recurrent_init: "orthogonal" (Saxe et al. 2014, per gate) or "uniform" (±1/sqrt(hidden_size), as torch).
+    initial_state: "zero" or "learnt" (one trained vector per layer and direction).
+    """
+
+    section: ClassVar[str] = "network"
+
+    cell: str = option("lstm", str, choices=CELLS)
+    hidden_size: int = option(128, int, low=1, high=65536, usual="32-512")
+    num_layers: int = option(2, int, low=1, high=64, usual="1-4")
+    bidirectional: bool = option(False, bool)
+    embedding_size: int | None = option(None, int, low=1, high=65536, optional=True, usual="50-300")
+    dropout: float | None = option(
+        None, float, low=0.0, high=1.0, open_high=True, optional=True, usual="0.2-0.5"
+    )
+    input_dropout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.5")
+    recurrent_dropout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.3")
+    output_dropout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.5")
+    zoneout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.15")
+    forget_bias: float | None = option(None, float, optional=True, usual="0-2")
+    cell_clip: float | None = option(None, float, low=0.0, open_low=True, optional=True, usual="3-50")
+    layer_norm: bool = option(False, bool)
+    recurrent_init: str = option("orthogonal", str, choices=("orthogonal", "uniform"))
+    initial_state: str = option("zero", str, choices=("zero", "learnt"))
+
+    def validate(self) -> None:
+        """Refuse options that the chosen cell or depth cannot use."""
+        for name in ("forget_bias", "cell_clip"):
+            if self.cell != "lstm" and getattr(self, name) is not None:
+                raise SpecError(f"{name} has no effect with cell={self.cell!r}: only 'lstm' has it; leave it out")
+        if self.num_layers == 1 and self.dropout:
+            raise SpecError(
+                f"dropout={self.dropout:g} has no effect with num_layers=1: it stands between layers; "
+                "use output_dropout, input_dropout or recurrent_dropout, or more layers"
+            )
+
+    def resolved(self) -> Network:
+        """Return the network with the cell-dependent and depth-dependent options filled in."""
+        return self.replace(
+            dropout=self.dropout if self.dropout is not None else (0.3 if self.num_layers > 1 else 0.0),
+            forget_bias=(1.0 if self.forget_bias is None else self.forget_bias) if self.cell == "lstm" else None,
+        )
+
+    @property
+    def gates(self) -> int:
+        """Gates per unit: 4 for lstm, 3 for gru, 1 for the plain cells."""
+        return GATES[self.cell]
+
+    @property
+    def directions(self) -> int:
+        """1, or 2 if bidirectional."""
+        return 2 if self.bidirectional else 1
+
+
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+SCHEDULES = ("constant", "step", "cosine", "one_cycle", "plateau")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Spec):
+    """How the model is learnt.
+
+    epochs: passes over the training split. Usual: 5-50.
+    batch_size: sequences per step at most. Usual: 16-128.
+    batch_tokens: tokens per step at most, besides `batch_size`; None: no bound. A single longer sequence still
+        makes a batch of its own.
+    sequence_length: truncation *of training*: longer token sequences are cut to it (which side is the input
+        spec's `truncate`), longer signals are trained in windows of this length with carried state. Never
+        applied to prediction. None: no truncation.
+    learning_rate: usual: 1e-4 to 1e-2 for Adam, 0.1 to 10 for SGD. "auto" runs the learning-rate finder first.
+    optimizer: "adam" (Kingma & Ba 2015), "adamw" (decoupled weight decay, Loshchilov & Hutter 2019), "sgd",
+        "rmsprop".
+    momentum: sgd and rmsprop only; None gives 0.
+    weight_decay: usual: 0 to 0.1. Biases and norms are always exempt.
+    decay_recurrent: whether recurrent weights decay too.
+    gradient_clip: largest gradient norm (or value) per step; None: no clipping. Usual: 1-10.
+    clip_by: "norm" (global norm of all gradients) or "value" (each number).
+    accumulate: batches whose gradients are averaged before one step.
+    schedule: "constant", "step" (times `decay_factor` every `decay_every` epochs), "cosine" (to 0),
+        "one_cycle" (up over the first 30%, then down), "plateau" (times `decay_factor` after `decay_every`
+        epochs without improvement of `monitor`).
+    decay_every: epochs; step and plateau only; None gives 3.
+    decay_factor: step and plateau only; None gives 0.5.
+    warmup: share of all steps over which the rate rises from 0; not with one_cycle.
+    patience: epochs without improvement of `monitor` before stopping; None: never.
+    monitor: the one named score that chooses the best weights, such as "accuracy" or "loss"; None: the task's.
+    restore_best: whether the weights of the best epoch are restored at the end.
+    class_weight: "balanced" weighs classes by their inverse frequency; None: all alike.
+    label_smoothing: share of the target spread over all classes. Usual: 0-0.1.
+    average: "sequences" or "tokens": what the loss is a mean over.
+    bucket: whether sequences of like length are batched together (shuffled reproducibly).
+    max_seconds: stop after this time, with the best weights; None: no bound.
+    max_bad_steps: non-finite steps in a row before the run ends with the last good state.
+    seed: everything random follows from it.
+    device: "auto", "cpu" or "cuda".
+    """
+
+    section: ClassVar[str] = "training"
+
+    epochs: int = option(10, int, low=0, high=1_000_000, usual="5-50")
+    batch_size: int = option(32, int, low=1, high=1_000_000, usual="16-128")
+    batch_tokens: int | None = option(None, int, low=1, optional=True)
+    sequence_length: int | None = option(100, int, low=1, optional=True, usual="50-500")
+    learning_rate: float | str = option(0.001, (float, str), low=0.0, open_low=True, usual="0.0001-0.01")
+    optimizer: str = option("adam", str, choices=OPTIMIZERS)
+    momentum: float | None = option(None, float, low=0.0, high=1.0, open_high=True, optional=True)
+    weight_decay: float = option(0.0, float, low=0.0, usual="0-0.1")
+    decay_recurrent: bool = option(True, bool)
+    gradient_clip: float | None = option(5.0, float, low=0.0, open_low=True, optional=True, usual="1-10")
+    clip_by: str = option("norm", str, choices=("norm", "value"))
+    accumulate: int = option(1, int, low=1)
+    schedule: str = option("constant", str, choices=SCHEDULES)
+    decay_every: int | None = option(None, int, low=1, optional=True)
+    decay_factor: float | None = option(None, float, low=0.0, high=1.0, open_low=True, open_high=True, optional=True)
+    warmup: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.1")
+    patience: int | None = option(None, int, low=1, optional=True, usual="3-10")
+    monitor: str | None = option(None, str, optional=True)
+    restore_best: bool = option(True, bool)
+    class_weight: str | None = option(None, str, choices=("balanced",), optional=True)
+    label_smoothing: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.1")
+    average: str = option("sequences", str, choices=("sequences", "tokens"))
+    bucket: bool = option(True, bool)
+    max_seconds: float | None = option(None, float, low=0.0, open_low=True, optional=True)
+    max_bad_steps: int = option(10, int, low=1)
+    seed: int = option(0, int, low=0, high=2**63 - 1)
+    device: str = option("auto", str, choices=("auto", "cpu", "cuda"))
+
+    def validate(self) -> None:
+        """Refuse options that the chosen optimizer or schedule cannot use."""
+        if isinstance(self.learning_rate, str) and self.learning_rate != "auto":
+            raise SpecError(f"learning_rate must be a number above 0 or 'auto', got {self.learning_rate!r}")
+        if self.momentum is not None and self.optimizer not in ("sgd", "rmsprop"):
+            raise SpecError(f"momentum has no effect with optimizer={self.optimizer!r}; use 'sgd' or 'rmsprop'")
+        for name in ("decay_every", "decay_factor"):
+            if getattr(self, name) is not None and self.schedule not in ("step", "plateau"):
+                raise SpecError(f"{name} has no effect with schedule={self.schedule!r}; use 'step' or 'plateau'")
+        if self.warmup and self.schedule == "one_cycle":
+            raise SpecError("warmup has no effect with schedule='one_cycle', which has its own; leave it out")
+        if self.clip_by != "norm" and self.gradient_clip is None:
+            raise SpecError("clip_by has no effect with gradient_clip=None; give a gradient_clip or leave it out")
+        if not self.decay_recurrent and not self.weight_decay:
+            raise SpecError("decay_recurrent has no effect with weight_decay=0; give a weight_decay or leave it out")
+
+    def resolved(self) -> Training:
+        """Return the training with the optimizer- and schedule-dependent options filled in."""
+        decays = self.schedule in ("step", "plateau")
+        return self.replace(
+            momentum=(self.momentum or 0.0) if self.optimizer in ("sgd", "rmsprop") else None,
+            decay_every=(self.decay_every or 3) if decays else None,
+            decay_factor=(self.decay_factor or 0.5) if decays else None,
+        )
+
+
+def set_by_path(specs: Mapping[str, Spec], path: str, value: Any) -> dict[str, Spec]:
+    """Return `specs` with one option changed, named as `section.option` ("network.cell_clip")."""
+    section, _, name = path.partition(".")
+    if section not in specs or not name:
+        raise SpecError(f"{path!r} must be section.option{nearest(section, specs)}")
+    return {**specs, section: specs[section].replace(**{name: value})}
+
+
+def spec_from_sections(kind: type[Spec], sections: Mapping[str, Mapping[str, Any]], known: Sequence[str]) -> Spec:
+    """Build one spec from a parsed configuration file; refuses sections that nothing reads."""
+    for section in sections:
+        if section not in known:
+            raise SpecError(f"configuration has no section [{section}]{nearest(section, known)}")
+    return kind.from_dict(sections.get(kind.section, {}))
