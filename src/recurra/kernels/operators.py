@@ -1,0 +1,338 @@
+"""The operators. NumPy arrays in, NumPy arrays out; torch tensors in, torch tensors with gradients out.
+
+Every operator checks what it is given (KernelError names the argument), copies what is not contiguous, and
+answers for a row whatever the batch, its order and the number of threads. float32 is the native type;
+float64 serves checks. Letters: N tokens, S sequences, F features, I input size, O outputs, H units, G
+gates, C classes, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+
+import numpy as np
+
+from recurra.errors import KernelError
+from recurra.kernels import checks, numpy_face
+from recurra.kernels.checks import float_like, floats, is_tensor
+from recurra.kernels.reference import Options
+from recurra.kernels.weights import Array, Recurred, RecurWeights
+
+
+def _face(x: Array) -> ModuleType:
+    if is_tensor(x):
+        from recurra.kernels import torch_face
+
+        return torch_face
+    return numpy_face
+
+
+def recur(
+    weights: RecurWeights,
+    x: Array | None,
+    offsets: Array,
+    *,
+    h0: Array | None = None,
+    c0: Array | None = None,
+    reverse: bool = False,
+    cell_clip: float | None = None,
+    recurrent_mask: Array | None = None,
+    zoneout: float = 0.0,
+    zoneout_mask: Array | None = None,
+    gates: bool = False,
+    preprojected: Array | None = None,
+) -> Recurred:
+    """Run one recurrent layer in one direction over a ragged batch; equations in `recurra.kernels.reference`.
+
+    x: (N, I); offsets: (S+1,) int64 from 0 to N; h0, c0: (S, H), zeros where None. reverse: every row is
+    walked from its last token to its first; y stays in token order and h is the state after the first
+    token. A row of length 0 has no y, and its h is h0. cell_clip: limit of an LSTM's cell state.
+    recurrent_mask: (S, H), multiplies the past state in the recurrent product only, already scaled by 1 /
+    (1 - p). zoneout: rate at which units keep their old value; with zoneout_mask (N, H), for an LSTM (N,
+    2H) first h then c, by that mask of 0 and 1 (training), without it in proportion (inference). gates:
+    also answer the gates. preprojected: (N, G*H) rows of `fold_embedding` in the place of x.
+    """
+    options = Options(reverse=reverse, cell_clip=cell_clip, recurrent_mask=recurrent_mask, zoneout=zoneout,
+                      zoneout_mask=zoneout_mask, gates=gates)  # fmt: skip
+    given = x if preprojected is None else preprojected
+    _check_recur(weights, x, preprojected, options)
+    places = checks.offsets(offsets, given.shape[0])  # type: ignore[union-attr]
+    _check_states(weights, given, len(places) - 1, h0, c0, options)
+    result: Recurred = _face(given).recur(weights, x, places, h0, c0, options, preprojected)
+    return result
+
+
+def _check_recur(
+    weights: RecurWeights, x: Array | None, preprojected: Array | None, options: Options
+) -> None:
+    if (x is None) == (preprojected is None):
+        raise KernelError("exactly one of x and preprojected must be given")
+    name, given = ("x", x) if preprojected is None else ("preprojected", preprojected)
+    width = weights.input_size if preprojected is None else weights.gates * weights.hidden_size
+    floats(name, given, None, width)
+    for key in ("w_ih", "w_hh", "b_ih", "b_hh"):
+        checks.alike(name, given, key, getattr(weights, key))
+    clip = options.cell_clip
+    if clip is not None and weights.cell != "lstm":
+        raise KernelError(f"cell_clip is for an lstm, got a {weights.cell}; leave it None")
+    if clip is not None and not clip > 0:
+        raise KernelError(f"cell_clip must be above 0, got {clip}")
+    checks.rate("zoneout", options.zoneout)
+
+
+def _check_states(weights: RecurWeights, x: Array, rows: int, h0: Array | None, c0: Array | None,
+                  options: Options) -> None:  # fmt: skip
+    units = weights.hidden_size
+    zones = 2 * units if weights.cell == "lstm" else units
+    if c0 is not None and weights.cell != "lstm":
+        raise KernelError(f"c0 is for an lstm, got a {weights.cell}; leave it None")
+    for name, array, shape in (
+        ("h0", h0, (rows, units)),
+        ("c0", c0, (rows, units)),
+        ("recurrent_mask", options.recurrent_mask, (rows, units)),
+        ("zoneout_mask", options.zoneout_mask, (x.shape[0], zones)),
+    ):
+        if array is not None:
+            float_like("x", x, name, array, *shape)
+
+
+def fold_embedding(weights: RecurWeights, table: Array) -> Array:
+    """Bias and input product of every word of an embedding table (V, I), ready for `recur(preprojected=...)`.
+
+    Answers (V, G*H); taking a row of it and resuming gives the bits that the embedded word itself gives.
+    """
+    floats("table", table, None, weights.input_size)
+    return _face(table).fold_embedding(weights, table)
+
+
+def dense(x: Array, w: Array, b: Array | None = None) -> Array:
+    """b + x W^T: x (N, I), w (O, I), b (O,) or None; answers (N, O)."""
+    floats("x", x, None, None)
+    float_like("x", x, "w", w, None, x.shape[1])
+    if b is not None:
+        float_like("x", x, "b", b, w.shape[0])
+    return _face(x).dense(x, w, b)
+
+
+def embed(ids: Array, table: Array) -> Array:
+    """Rows of table (V, D) by ids (N,) int64; the gradient is added per word in token order."""
+    floats("table", table, None, None)
+    return _face(table).embed(checks.indices("ids", ids, table.shape[0]), table)
+
+
+def gather_rows(x: Array, index: Array) -> Array:
+    """Rows of x (N, F) by index (M,) int64; the gradient is added per row in the order of index."""
+    floats("x", x, None, None)
+    return _face(x).gather_rows(x, checks.indices("index", index, x.shape[0]))
+
+
+def pool_mean(x: Array, offsets: Array) -> Array:
+    """Mean over the tokens of every row, (S, F): a sum in order, one division; 0 for a row of length 0."""
+    floats("x", x, None, None)
+    return _face(x).pool_mean(x, checks.offsets(offsets, x.shape[0]))
+
+
+def pool_max(x: Array, offsets: Array) -> Array:
+    """Largest value over the tokens of every row, (S, F); gradient to the first of equals; 0 for length 0."""
+    floats("x", x, None, None)
+    return _face(x).pool_max(x, checks.offsets(offsets, x.shape[0]))
+
+
+def pool_attention(x: Array, offsets: Array, scores: Array) -> Array:
+    """Mean over the tokens of every row weighted by the softmax of scores (N,), (S, F); 0 for length 0."""
+    floats("x", x, None, None)
+    float_like("x", x, "scores", scores, x.shape[0])
+    return _face(x).pool_attention(x, checks.offsets(offsets, x.shape[0]), scores)
+
+
+def layer_norm(x: Array, gain: Array, bias: Array, eps: float = 1e-5) -> Array:
+    """Rows of x (N, F) with mean 0 and variance 1 (eps added), times gain (F,), plus bias (F,)."""
+    floats("x", x, None, None)
+    float_like("x", x, "gain", gain, x.shape[1])
+    float_like("x", x, "bias", bias, x.shape[1])
+    return _face(x).layer_norm(x, gain, bias, eps)
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), any shape."""
+    return _face(floats_any("x", x)).activation("sigmoid", x)
+
+
+def tanh(x: Array) -> Array:
+    """Hyperbolic tangent, any shape."""
+    return _face(floats_any("x", x)).activation("tanh", x)
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0), any shape; NaN stays."""
+    return _face(floats_any("x", x)).activation("relu", x)
+
+
+def exp(x: Array) -> Array:
+    """e to the x, any shape."""
+    return _face(floats_any("x", x)).activation("exp", x)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), any shape, without overflow."""
+    return _face(floats_any("x", x)).activation("softplus", x)
+
+
+def floats_any(name: str, x: Array) -> Array:
+    """x where it holds floats of any shape, else KernelError."""
+    return floats(name, x, *getattr(x, "shape", ()))
+
+
+def softmax(x: Array) -> Array:
+    """exp(x) over its sum along the last axis; x (..., C), C at least 1."""
+    return _face(_rows_of("x", x)).softmax(x)
+
+
+def log_softmax(x: Array) -> Array:
+    """x minus its logsumexp along the last axis."""
+    return _face(_rows_of("x", x)).log_softmax(x)
+
+
+def logsumexp(x: Array) -> Array:
+    """log of the sum of exp(x) along the last axis, which it removes."""
+    return _face(_rows_of("x", x)).logsumexp(x)
+
+
+def _rows_of(name: str, x: Array) -> Array:
+    floats_any(name, x)
+    if len(x.shape) == 0 or x.shape[-1] == 0:
+        raise KernelError(f"{name} must have a last axis of at least one element, got shape {tuple(x.shape)}")
+    return x
+
+
+def cross_entropy(
+    logits: Array, targets: Array, weight: Array | None = None, label_smoothing: float = 0.0
+) -> Array:
+    """Loss per row (N,) of logits (N, C) for class targets (N,) int64; `torch.nn.functional`'s with no
+    reduction.
+
+    With s = label_smoothing and weight w (C,): (1 - s) w_t (-log p_t) + s / C sum_c w_c (-log p_c).
+    """
+    floats("logits", logits, None, None)
+    _rows_of("logits", logits)
+    if weight is not None:
+        float_like("logits", logits, "weight", weight, logits.shape[1])
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise KernelError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
+    classes = checks.indices("targets", targets, logits.shape[1], logits.shape[0])
+    return _face(logits).cross_entropy(logits, classes, weight, float(label_smoothing))
+
+
+def binary_cross_entropy(logits: Array, targets: Array, pos_weight: Array | None = None) -> Array:
+    """Loss per element of logits (N, C) for targets in [0, 1] of the same shape.
+
+    (1 - y) x + (1 + (w - 1) y) log(1 + exp(-x)), with w = pos_weight (C,) or 1.
+    """
+    floats("logits", logits, None, None)
+    float_like("logits", logits, "targets", targets, *logits.shape)
+    if pos_weight is not None:
+        float_like("logits", logits, "pos_weight", pos_weight, logits.shape[1])
+    return _face(logits).binary_cross_entropy(logits, targets, pos_weight)
+
+
+def squared_error(predictions: Array, targets: Array) -> Array:
+    """(prediction - target)^2 per element; both of the same shape."""
+    return _face(_pair(predictions, targets)).error_loss("squared", predictions, targets, 1.0)
+
+
+def absolute_error(predictions: Array, targets: Array) -> Array:
+    """|prediction - target| per element; both of the same shape."""
+    return _face(_pair(predictions, targets)).error_loss("absolute", predictions, targets, 1.0)
+
+
+def huber(predictions: Array, targets: Array, delta: float = 1.0) -> Array:
+    """Huber's loss per element: d^2 / 2 up to |d| = delta, delta (|d| - delta / 2) beyond."""
+    if not (delta > 0 and math.isfinite(delta)):
+        raise KernelError(f"delta must be above 0, got {delta}")
+    return _face(_pair(predictions, targets)).error_loss("huber", predictions, targets, float(delta))
+
+
+def _pair(predictions: Array, targets: Array) -> Array:
+    floats_any("predictions", predictions)
+    float_like("predictions", predictions, "targets", targets, *predictions.shape)
+    return predictions
+
+
+def block_sum(x: Array) -> Array:
+    """Sum over the first axis of x (N,) or (N, F): blocks of 256 in order, then over the blocks in order."""
+    floats_any("x", x)
+    if len(x.shape) not in (1, 2):
+        raise KernelError(f"x must have shape (N,) or (N, F), got {tuple(x.shape)}")
+    return _face(x).block_sum(x)
+
+
+def weighted_mean(values: Array, weights: Array | None = None) -> Array:
+    """Mean of all values as an array of no axes; with weights of the same shape, sum(w v) / sum(w).
+
+    Sums run in blocks of 256 in order. The mean of nothing, and of weights that sum to 0, is 0.
+    """
+    floats_any("values", values)
+    if weights is not None:
+        float_like("values", values, "weights", weights, *values.shape)
+    return _face(values).weighted_mean(values, weights)
+
+
+def dropout(x: Array, rate: float, seed: int) -> Array:
+    """x with elements zeroed at this rate, the others scaled by 1 / (1 - rate).
+
+    What is kept is a pure function of seed and flat index, so it is the same whatever the threads are, for
+    NumPy and torch alike; the backward pass computes it again. rate 0 answers x itself.
+    """
+    floats_any("x", x)
+    if checks.rate("rate", rate) == 0.0:
+        return x
+    return _face(x).dropout(x, rate, _seed(seed))
+
+
+def dropout_mask(shape: tuple[int, ...], rate: float, seed: int) -> np.ndarray:
+    """The float32 mask that `dropout` multiplies by: 0 or 1 / (1 - rate) per element of this shape."""
+    ones = np.ones(shape, np.float32)
+    return ones if checks.rate("rate", rate) == 0.0 else numpy_face.dropout(ones, rate, _seed(seed))
+
+
+def _seed(seed: int) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
+        raise KernelError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}")
+    return int(seed)
+
+
+def concat_features(parts: list[Array]) -> Array:
+    """Arrays (N, F1), (N, F2), ... joined side by side to (N, F1 + F2 + ...)."""
+    if not parts:
+        raise KernelError("parts must hold at least one array, got none")
+    floats("parts[0]", parts[0], None, None)
+    for place, part in enumerate(parts[1:], start=1):
+        float_like("parts[0]", parts[0], f"parts[{place}]", part, parts[0].shape[0], None)
+    return parts[0] if len(parts) == 1 else _face(parts[0]).concat_features(list(parts))
+
+
+def add(a: Array, b: Array) -> Array:
+    """a + b of the same shape, or a (N, F) plus a row b (F,)."""
+    return _face(_mates(a, b)).add(a, b)
+
+
+def mul(a: Array, b: Array) -> Array:
+    """a * b of the same shape, or a (N, F) times a row b (F,)."""
+    return _face(_mates(a, b)).mul(a, b)
+
+
+def _mates(a: Array, b: Array) -> Array:
+    floats_any("a", a)
+    floats_any("b", b)
+    checks.alike("a", a, "b", b)
+    if tuple(b.shape) != tuple(a.shape) and not (len(a.shape) == 2 and tuple(b.shape) == (a.shape[1],)):
+        raise KernelError(
+            f"b must have the shape of a, {tuple(a.shape)}, or that of its rows, got {tuple(b.shape)}"
+        )
+    return a
+
+
+def scale(x: Array, factor: float) -> Array:
+    """x times a number."""
+    return _face(floats_any("x", x)).scale(x, float(factor))
