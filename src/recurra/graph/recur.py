@@ -1,0 +1,221 @@
+"""The recurrent stack: layers, directions, dropouts, norms and initial states around one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from recurra import kernels
+from recurra.graph.node import Init, Node, Parameter, glorot, normal, ones, uniform, zeros
+from recurra.graph.run import Flow, Parameters, Run
+from recurra.kernels import NormWeights, RecurWeights
+from recurra.ragged import Array
+from recurra.spec import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One layer in one direction, and the suffix of its parameter names (torch's: `l0`, `l0_reverse`)."""
+
+    layer: int
+    reverse: bool
+
+    @property
+    def suffix(self) -> str:
+        """As torch names it."""
+        return f"l{self.layer}" + ("_reverse" if self.reverse else "")
+
+
+class Recur(Node):
+    """A stack of recurrences: (N, I) -> (N, directions * H); parameter names and layout are `torch.nn`'s."""
+
+    def __init__(self, name: str, *, network: Network, inputs: int) -> None:
+        super().__init__(name)
+        self.network, self.inputs = network.resolved(), inputs
+
+    @property
+    def width(self) -> int:
+        return self.network.hidden_size * self.network.directions
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether the state has a cell besides the hidden vector."""
+        return self.network.cell == "lstm"
+
+    def places(self) -> Iterator[Place]:
+        """Every layer and direction, from the bottom."""
+        for layer in range(self.network.num_layers):
+            yield Place(layer=layer, reverse=False)
+            if self.network.bidirectional:
+                yield Place(layer=layer, reverse=True)
+
+    def layer_inputs(self, layer: int) -> int:
+        """Number of features that enter a layer."""
+        return self.inputs if layer == 0 else self.width
+
+    def parameters(self) -> Mapping[str, Parameter]:
+        found: dict[str, Parameter] = {}
+        for place in self.places():
+            found.update(self._parameters_at(place))
+        return found
+
+    def _parameters_at(self, place: Place) -> dict[str, Parameter]:
+        net, end = self.network, place.suffix
+        size, rows = net.hidden_size, net.gates * net.hidden_size
+        bound = uniform(float(1 / np.sqrt(size)))
+        plain = net.recurrent_init == "uniform"
+        into = bound if plain else _per_gate(net.gates, glorot)
+        back = bound if plain else _per_gate(net.gates, _orthogonal)
+        found = {
+            f"weight_ih_{end}": Parameter(shape=(rows, self.layer_inputs(place.layer)), role="weight", init=into),
+            f"weight_hh_{end}": Parameter(shape=(rows, size), role="recurrent", init=back),
+            f"bias_ih_{end}": Parameter(shape=(rows,), role="bias", init=self._bias()),
+            f"bias_hh_{end}": Parameter(shape=(rows,), role="bias", init=zeros),
+        }
+        if net.layer_norm:
+            found[f"gain_x_{end}"] = Parameter(shape=(rows,), role="norm", init=ones)
+            found[f"gain_h_{end}"] = Parameter(shape=(rows,), role="norm", init=ones)
+            if self.has_cells:
+                found[f"gain_c_{end}"] = Parameter(shape=(size,), role="norm", init=ones)
+                found[f"bias_c_{end}"] = Parameter(shape=(size,), role="norm", init=zeros)
+        if net.initial_state == "learnt":
+            found[f"h0_{end}"] = Parameter(shape=(size,), role="state", init=normal(0.01))
+            if self.has_cells:
+                found[f"c0_{end}"] = Parameter(shape=(size,), role="state", init=normal(0.01))
+        return found
+
+    def _bias(self) -> Init:
+        forget, size = self.network.forget_bias, self.network.hidden_size
+
+        def start(_: np.random.Generator, shape: tuple[int, ...]) -> Array:
+            bias = np.zeros(shape, dtype=np.float32)
+            if forget is not None:
+                bias[size : 2 * size] = forget
+            return bias
+
+        return start
+
+    def weights(self, parameters: Parameters, place: Place, cache: dict[str, Any] | None = None) -> RecurWeights:
+        """The weights of one layer and direction; from `cache` where it holds them (packed, inference)."""
+        key = f"{self.name}.{place.suffix}"
+        if cache is not None and key in cache:
+            found: RecurWeights = cache[key]
+            return found
+        made = self._gather(parameters, place.suffix)
+        if cache is not None:
+            cache[key] = made
+        return made
+
+    def _gather(self, parameters: Parameters, end: str) -> RecurWeights:
+        norm = None
+        if self.network.layer_norm:
+            norm = NormWeights(
+                gain_x=self.take(parameters, f"gain_x_{end}"),
+                gain_h=self.take(parameters, f"gain_h_{end}"),
+                gain_c=self.take(parameters, f"gain_c_{end}") if self.has_cells else None,
+                bias_c=self.take(parameters, f"bias_c_{end}") if self.has_cells else None,
+            )
+        return RecurWeights(
+            cell=self.network.cell,
+            w_ih=self.take(parameters, f"weight_ih_{end}"),
+            w_hh=self.take(parameters, f"weight_hh_{end}"),
+            b_ih=self.take(parameters, f"bias_ih_{end}"),
+            b_hh=self.take(parameters, f"bias_hh_{end}"),
+            norm=norm,
+        )
+
+    def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:
+        net = self.network
+        values = self._dropped(flow.values, net.input_dropout, run, "input")
+        states: dict[str, Any] = {}
+        finals: list[Any] = []
+        for layer in range(net.num_layers):
+            if layer:
+                values = self._dropped(values, net.dropout or 0.0, run, f"between.{layer}")
+            outputs, finals = [], []
+            for place in (p for p in self.places() if p.layer == layer):
+                answer = self._run_place(parameters, place, replace(flow, values=values), run)
+                outputs.append(answer.y)
+                finals.append(answer.h)
+                states[place.suffix] = (answer.h, answer.c)
+            values = outputs[0] if len(outputs) == 1 else kernels.concat_features(outputs)
+        if run.keep_states:
+            run.carried[self.name] = states
+        final = finals[0] if len(finals) == 1 else kernels.concat_features(finals)
+        return replace(flow, values=values, final=final)
+
+    def _run_place(self, parameters: Parameters, place: Place, flow: Flow, run: Run) -> Any:
+        net = self.network
+        assert flow.offsets is not None
+        hidden, cell = self._start(parameters, place, flow.rows, run)
+        answer = kernels.recur(
+            self.weights(parameters, place, run.cache),
+            flow.values,
+            flow.offsets,
+            h0=hidden,
+            c0=cell,
+            reverse=place.reverse,
+            cell_clip=net.cell_clip,
+            recurrent_mask=self._mask(flow, net.recurrent_dropout, run, place),
+            zoneout=net.zoneout,
+            zoneout_mask=self._zones(flow, run, place),
+            gates=run.trace is not None,
+        )
+        if run.trace is not None:
+            run.trace[f"{self.name}.{place.suffix}"] = answer
+        return answer
+
+    def _start(self, parameters: Parameters, place: Place, rows: int, run: Run) -> tuple[Any, Any]:
+        """The initial state: carried in, learnt (one vector for all rows), or None for zero."""
+        carried = run.states.get(self.name)
+        if carried is not None and not place.reverse:
+            hidden, cell = carried[place.suffix]
+            return hidden, cell
+        if self.network.initial_state == "zero":
+            return None, None
+        names = ("h0", "c0") if self.has_cells else ("h0",)
+        learnt = [kernels.repeat_row(self.take(parameters, f"{n}_{place.suffix}"), rows) for n in names]
+        return learnt[0], (learnt[1] if self.has_cells else None)
+
+    def _dropped(self, values: Any, rate: float, run: Run, place: str) -> Any:
+        if not run.training or rate == 0.0:
+            return values
+        return kernels.dropout(values, rate, run.seed_for(f"{self.name}.{place}"))
+
+    def _mask(self, flow: Flow, rate: float, run: Run, place: Place) -> Any:
+        if not run.training or rate == 0.0:
+            return None
+        shape = (flow.rows, self.network.hidden_size)
+        return kernels.dropout_mask(shape, rate, run.seed_for(f"{self.name}.h.{place.suffix}"), like=flow.values)
+
+    def _zones(self, flow: Flow, run: Run, place: Place) -> Any:
+        rate = self.network.zoneout
+        if not run.training or rate == 0.0:
+            return None
+        shape = (len(flow.values), self.network.hidden_size * (2 if self.has_cells else 1))
+        return kernels.keep_mask(shape, rate, run.seed_for(f"{self.name}.z.{place.suffix}"), like=flow.values)
+
+    def operations(self) -> int:
+        net = self.network
+        per_unit = [net.gates * (self.layer_inputs(place.layer) + net.hidden_size) for place in self.places()]
+        return sum(per_unit) * net.hidden_size
+
+
+def _orthogonal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """A random orthogonal matrix (Saxe et al. 2014)."""
+    square = generator.standard_normal(shape)
+    q, r = np.linalg.qr(square)
+    return (q * np.sign(np.diag(r))).astype(np.float32)
+
+
+def _per_gate(gates: int, init: Init) -> Init:
+    """Start each gate's block of rows on its own."""
+
+    def draw(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        block = (shape[0] // gates, *shape[1:])
+        return np.concatenate([init(generator, block) for _ in range(gates)])
+
+    return draw

@@ -1,0 +1,83 @@
+"""What flows between nodes, and the circumstances of one run through them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recurra.ragged import Array, Offsets, Ragged
+
+Parameters = Mapping[str, Any]
+"""Name -> array: NumPy in the service wing, torch tensors in the workshop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """A batch on its way through the nodes.
+
+    values: (N, F) numbers or (N,) ids; after pooling (S, F).
+    offsets: (S + 1,) int64 while there are tokens; None after pooling.
+    columns: further arrays: ids of categorical columns (N,), static features (S, K).
+    final: the last layer's final states (S, directions * H), set by `Recur` for `last` pooling.
+    """
+
+    values: Any
+    offsets: Offsets | None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    final: Any = None
+
+    @classmethod
+    def of(cls, batch: Ragged, static: Array | None = None) -> Flow:
+        """Begin with an encoded batch and, if there are any, its static features (S, K)."""
+        columns = dict(batch.columns)
+        if static is not None:
+            columns[STATIC] = static
+        return cls(values=batch.values, offsets=batch.offsets, columns=columns)
+
+    @property
+    def rows(self) -> int:
+        """Number of sequences."""
+        return len(self.values) if self.offsets is None else len(self.offsets) - 1
+
+
+STATIC = "static features"
+"""Name of the column that holds per-sequence features."""
+
+
+@dataclass(kw_only=True)
+class Run:
+    """How the nodes are run.
+
+    training: whether dropout acts.
+    seed: where every random mask of this run follows from.
+    states: node name -> state carried in from the previous window; `carried` receives the new ones.
+    keep_states: whether the nodes leave their states in `carried`.
+    trace: node name -> what insight asked for (gates, cells, outputs), filled when not None.
+    cache: packed weights that outlive the run; only for parameters that do not change.
+    """
+
+    training: bool = False
+    seed: int = 0
+    states: Mapping[str, Any] = field(default_factory=dict)
+    keep_states: bool = False
+    carried: dict[str, Any] = field(default_factory=dict)
+    trace: dict[str, Any] | None = None
+    cache: dict[str, Any] | None = None
+
+    def seed_for(self, place: str) -> int:
+        """A seed of its own for each place that draws: the same place and run seed give the same masks."""
+        mixed = (self.seed * 0x9E3779B97F4A7C15 + zlib.crc32(place.encode())) & (2**63 - 1)
+        mixed ^= mixed >> 31
+        return (mixed * 0xBF58476D1CE4E5B9) & (2**63 - 1)
+
+
+def tensors(parameters: Mapping[str, Array], device: str = "cpu") -> dict[str, Any]:
+    """Turn NumPy parameters into torch leaves that require gradients."""
+    import torch
+
+    made = {name: torch.from_numpy(np.array(value)).to(device) for name, value in parameters.items()}
+    return {name: tensor.requires_grad_() for name, tensor in made.items()}
