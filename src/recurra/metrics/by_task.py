@@ -1,0 +1,218 @@
+"""The front door: all scores of a task in one dictionary, in snake case, and which way is better."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from recurra.errors import SpecError, nearest
+from recurra.metrics import calibration, classification, curves, regression
+from recurra.metrics.checks import (
+    Array,
+    Floats,
+    Integers,
+    Labels,
+    MetricWarning,
+    as_column,
+    as_outcomes,
+    as_probabilities,
+    encode,
+    same_length,
+)
+from recurra.metrics.thresholds import DEFAULT_THRESHOLD, decide
+
+_RATIOS = ("precision", "recall", "f1")
+_KINDS = ("", "_micro", "_macro", "_weighted", "_samples")
+
+HIGHER_IS_BETTER: Mapping[str, bool] = {
+    "accuracy": True,
+    "balanced_accuracy": True,
+    "subset_accuracy": True,
+    **{score + kind: True for score in _RATIOS for kind in _KINDS},
+    "roc_auc": True,
+    "average_precision": True,
+    "r2": True,
+    "loss": False,
+    "hamming_loss": False,
+    "log_loss": False,
+    "brier": False,
+    "expected_calibration_error": False,
+    "mse": False,
+    "rmse": False,
+    "mae": False,
+    "mape": False,
+}
+"""Whether a higher value of a score is better, for every name that the front door returns (and `loss`)."""
+
+DEFAULT_MONITOR: Mapping[str, str] = {
+    "classifier": "accuracy",
+    "multilabel": "f1_micro",
+    "regressor": "rmse",
+}
+"""The score on the validation split by which each task stops early and keeps its best weights."""
+
+
+def higher_is_better(score: str) -> bool:
+    """Return whether a higher value of the named score is better; an unknown name is a `SpecError`."""
+    name = score.removeprefix("validation_").removeprefix("train_").removeprefix("test_")
+    if name not in HIGHER_IS_BETTER:
+        raise SpecError(f"score must be a known name, got {score!r}{nearest(name, HIGHER_IS_BETTER)}")
+    return HIGHER_IS_BETTER[name]
+
+
+def is_better(score: str, value: float, than: float) -> bool:
+    """Return whether `value` of the named score beats `than`; `nan` beats nothing, any number beats it."""
+    if np.isnan(value):
+        return False
+    return bool(np.isnan(than) or (value > than if higher_is_better(score) else value < than))
+
+
+def scores(task: str, y_true: Any, y_pred: Any, **options: Any) -> dict[str, float]:
+    """Return all scores of a task as {name in snake case: number}.
+
+    task: "classifier" (y_pred are probabilities), "multilabel" (probabilities), "regressor" (numbers); an
+        unknown task is a `SpecError`.
+    options: those of the task's own function, for example `labels`.
+    A score that is undefined for these rows is `nan`, and a `MetricWarning` says why.
+    """
+    name = task.replace("_", "-")
+    if name not in _BY_TASK:
+        raise SpecError(f"task must be one with scores, got {task!r}{nearest(name, _BY_TASK)}")
+    return _BY_TASK[name](y_true, y_pred, **options)
+
+
+def json_scores(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Return the scores for JSON, which has no `nan`: `None` stands for an undefined score."""
+    return {name: regression.finite_or_none(value) for name, value in scores.items()}
+
+
+def classification_scores(
+    y_true: Any,
+    probabilities: Any,
+    labels: Labels | None = None,
+    *,
+    y_pred: Any = None,
+    threshold: float | None = None,
+) -> dict[str, float]:
+    """Return the scores of a classifier with one label per row.
+
+    y_true: (rows,) labels; one that is not in `labels` is a `DataError`.
+    probabilities: (rows, C) in the order of `labels`; (rows,) of the second of two classes is taken too.
+    labels: the class names in column order; default: column numbers 0 to C - 1.
+    y_pred: (rows,) the decisions, where they are not the most probable class.
+    threshold: of the second of two classes; default: the most probable class is predicted.
+
+    Returned: accuracy, balanced_accuracy; precision, recall and f1 with _macro and _weighted, over the
+    classes that occur in the truth or among the predictions (0 / 0 counts 0, silently); roc_auc and
+    average_precision, of the second of two classes, else one against the rest and the mean over the classes
+    that occur in the truth; log_loss, brier, expected_calibration_error (15 bins). Two classes: also
+    precision, recall and f1 of the second one.
+    """
+    table = calibration.class_probabilities(probabilities, labels)
+    same_length(y_true=y_true, probabilities=table)
+    names = list(range(table.shape[1])) if labels is None else labels
+    truth = encode("y_true", y_true, names)
+    predicted = _predictions(table, names, y_pred, threshold)
+    result = {"accuracy": classification.accuracy(truth, predicted)}
+    with _quiet(when=len(truth) == 0):
+        result["balanced_accuracy"] = classification.balanced_accuracy(truth, predicted)
+        result |= _averages(truth, predicted, ("macro", "weighted"))
+        result |= _second_class(truth, predicted) if table.shape[1] == 2 else {}
+        result |= _probability_scores(truth, table, probabilities)
+    return result
+
+
+def _predictions(table: Floats, labels: Labels, y_pred: Any, threshold: float | None) -> Integers:
+    if y_pred is not None:
+        return encode("y_pred", as_column("y_pred", y_pred), labels)
+    if threshold is None:
+        return np.asarray(table.argmax(axis=1), dtype=np.int64)
+    if table.shape[1] != 2:
+        raise SpecError(f"threshold must be None unless there are two classes, got {table.shape[1]} classes")
+    return decide(table[:, 1], threshold).astype(np.int64)
+
+
+def _averages(truth: Array, predicted: Array, kinds: tuple[classification.Average, ...]) -> dict[str, float]:
+    averaged = {kind: classification.averaged_scores(truth, predicted, kind, warn=False) for kind in kinds}
+    return {f"{name}_{kind}": getattr(averaged[kind], name) for kind in kinds for name in _RATIOS}
+
+
+def _second_class(truth: Integers, predicted: Integers) -> dict[str, float]:
+    if len(truth) == 0:
+        return dict.fromkeys(_RATIOS, float("nan"))
+    both = classification.class_scores(truth, predicted, labels=(0, 1), warn=False)
+    return {name: float(getattr(both, name)[1]) for name in _RATIOS}
+
+
+def _probability_scores(truth: Integers, table: Floats, given: Any) -> dict[str, float]:
+    occurring = np.array([1]) if table.shape[1] == 2 else np.unique(truth)
+    one_vs_rest = truth[:, None] == occurring
+    return {
+        "roc_auc": curves.roc_auc(one_vs_rest, table[:, occurring]),
+        "average_precision": curves.average_precision(one_vs_rest, table[:, occurring]),
+        "log_loss": calibration.log_loss(truth, given),
+        "brier": calibration.brier(truth, table),
+        "expected_calibration_error": calibration.expected_calibration_error(truth, table),
+    }
+
+
+def multilabel_scores(
+    y_true: Any, probabilities: Any, labels: Labels | None = None, *, threshold: Any = DEFAULT_THRESHOLD
+) -> dict[str, float]:
+    """Return the scores of a classifier with any number of labels per row.
+
+    y_true: (rows, L) of 0 and 1; probabilities: (rows, L); labels: L names, checked for their number only.
+    threshold: one, or (L,) one per label.
+
+    Returned: subset_accuracy (whole rows), hamming_loss; precision, recall and f1 with _micro, _macro,
+    _weighted and _samples over all L labels (0 / 0 counts 0, silently); roc_auc and average_precision (mean
+    over labels); log_loss, brier and expected_calibration_error over all single decisions.
+    """
+    truth, table = as_outcomes("y_true", y_true), as_probabilities("probabilities", probabilities, ndim=2)
+    same_length(y_true=truth, probabilities=table)
+    if labels is not None:
+        same_length(labels=labels, probability_columns=range(table.shape[1]))
+    called = decide(table, threshold)
+    result = {"subset_accuracy": classification.accuracy(truth, called)}
+    with _quiet(when=len(truth) == 0):
+        result["hamming_loss"] = classification.hamming_loss(truth, called)
+        result |= _averages(truth, called, classification.AVERAGES)
+        result |= {
+            "roc_auc": curves.roc_auc(truth, table),
+            "average_precision": curves.average_precision(truth, table),
+            "log_loss": calibration.log_loss(truth, probabilities),
+            "brier": calibration.brier(truth, table),
+            "expected_calibration_error": calibration.expected_calibration_error(truth, table),
+        }
+    return result
+
+
+def regression_scores(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> dict[str, float]:
+    """Return mse, rmse, mae, mape and r2. y_true, y_pred: (rows,) or (rows, K), averaged over columns."""
+    functions = (regression.rmse, regression.mae, regression.mape, regression.r2)
+    result = {"mse": regression.mse(y_true, y_pred, sample_weight=sample_weight)}
+    with _quiet(when=len(y_true) == 0):
+        result |= {f.__name__: f(y_true, y_pred, sample_weight=sample_weight) for f in functions}
+    return result
+
+
+@contextmanager
+def _quiet(*, when: bool) -> Iterator[None]:
+    """Of many scores that lack rows for the same reason, one has warned: keep the others quiet."""
+    if not when:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetricWarning)
+        yield
+
+
+_BY_TASK: dict[str, Callable[..., dict[str, float]]] = {
+    "classifier": classification_scores,
+    "multilabel": multilabel_scores,
+    "regressor": regression_scores,
+}
