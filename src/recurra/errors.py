@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class RecurraError(Exception):
@@ -81,7 +82,9 @@ class NewerBundleError(BundleError):
 
 
 class TrainingError(RecurraError, RuntimeError):
-    """Training could not go on."""
+    """Training could not go on; `fitted` is what was learnt until then (`training.Fitted`), if anything."""
+
+    fitted: Any = None
 
 
 class DivergedError(TrainingError):

@@ -1,0 +1,133 @@
+"""Gradients of one step: computed over several batches as one mean, measured, and clipped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from recurra.kernels import weighted_mean
+from recurra.training.batches import mixed_seed
+from recurra.training.problem import Carried, IndexArray, Problem
+
+Parameters = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What one forward and backward pass over the batches of a step found.
+
+    loss: mean over all sequences of the step by their weights; weight: the sum of these (0: nothing to learn from);
+    carried: per batch, the detached state for its next window.
+    """
+
+    loss: float
+    weight: float
+    carried: list[Carried]
+
+
+def compute_gradients(
+    problem: Problem,
+    parameters: Parameters,
+    batches: Sequence[IndexArray],
+    *,
+    seed: int,
+    window: int = 0,
+    carried: Sequence[Carried] = (),
+) -> Pass:
+    """Leave in `.grad` the gradient of the mean loss over all sequences of `batches` in this window.
+
+    The gradient of each batch is taken times the batch's weight and the sum divided by all weight, so that several
+    small batches make the same step as one large one, up to rounding. Batches that have no such window are left out.
+    """
+    parts: list[tuple[float, float]] = []
+    states: list[Carried] = []
+    for place, index in enumerate(batches):
+        if window >= problem.windows(index):
+            states.append(None)
+            continue
+        state = carried[place] if carried else None
+        part_seed = mixed_seed(seed, place, window)
+        losses, weights, state = problem.loss(parameters, index, seed=part_seed, window=window, state=state)
+        mean = weighted_mean(losses, weights)
+        weight = math.fsum(weights.detach().tolist())
+        if weight > 0:
+            mean.backward(None if len(batches) == 1 else torch.full_like(mean, weight))  # type: ignore[no-untyped-call]
+        parts.append((float(mean.detach()), weight))
+        states.append(detached(state))
+    total = math.fsum(weight for _, weight in parts)
+    if len(batches) > 1 and total > 0:
+        scale_gradients(parameters, 1.0 / total)
+    loss = sum(mean * weight for mean, weight in parts) / total if total > 0 else 0.0
+    return Pass(loss=parts[0][0] if len(parts) == 1 else loss, weight=total, carried=states)
+
+
+def detached(state: Carried) -> Carried:
+    """Return the same state cut off from the gradients of the window that made it."""
+    if isinstance(state, torch.Tensor):
+        return state.detach()
+    if isinstance(state, Mapping):
+        return {key: detached(item) for key, item in state.items()}
+    if isinstance(state, tuple) and hasattr(state, "_fields"):
+        return type(state)(*(detached(item) for item in state))
+    if isinstance(state, (tuple, list)):
+        return type(state)(detached(item) for item in state)
+    return state
+
+
+def norms_by_layer(parameters: Parameters, layers: Mapping[str, str]) -> tuple[float, dict[str, float]]:
+    """Return the norm of the whole gradient and that of each layer, as the gradients are now."""
+    sums: dict[str, list[float]] = {layers[name]: [] for name in parameters}
+    for name, parameter in parameters.items():
+        if parameter.grad is not None:
+            sums[layers[name]].append(sum_of_squares(parameter.grad))
+    by_layer = {layer: math.sqrt(math.fsum(parts)) for layer, parts in sums.items()}
+    return math.sqrt(math.fsum(part for parts in sums.values() for part in parts)), by_layer
+
+
+FOLDED = 256
+
+
+def sum_of_squares(values: torch.Tensor) -> float:
+    """Return the sum of the squares of all numbers in an order that depends on their count alone.
+
+    Halves are added elementwise until 256 numbers are left, and these are added exactly: the same bits for every
+    thread count and instruction set, unlike `torch.norm`. NaN and Inf stay so.
+    """
+    folded = torch.square(values.detach().reshape(-1))
+    count = folded.numel()
+    while count > FOLDED:
+        half = (count + 1) // 2
+        folded[: count - half] += folded[half:count]
+        count = half
+    return math.fsum(folded[:count].tolist())
+
+
+def clip_gradients(parameters: Parameters, limit: float | None, by: str, norm: float) -> None:
+    """Shrink the gradients: all by one factor to the norm `limit`, or each number to `limit` in size."""
+    if limit is None:
+        return
+    if by == "value":
+        for parameter in parameters.values():
+            if parameter.grad is not None:
+                parameter.grad.clamp_(-limit, limit)
+    elif norm > limit:
+        scale_gradients(parameters, limit / norm)
+
+
+def scale_gradients(parameters: Parameters, factor: float) -> None:
+    """Multiply all gradients by a number, in place."""
+    for parameter in parameters.values():
+        if parameter.grad is not None:
+            parameter.grad.mul_(factor)
+
+
+def make_leaves(values: Mapping[str, Any], device: str) -> dict[str, torch.Tensor]:
+    """Return copies of the arrays as float32 leaf tensors on the device."""
+    return {
+        name: torch.tensor(value, dtype=torch.float32, device=device, requires_grad=True)
+        for name, value in values.items()
+    }

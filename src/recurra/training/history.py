@@ -1,0 +1,87 @@
+"""What happened during training: a record per epoch, and columns of numbers per step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recurra.ragged import Array
+from recurra.training.callbacks import StepEvent
+
+COLUMNS = ("epoch", "loss", "learning_rate", "gradient_norm", "skipped", "seconds")
+
+
+@dataclass(kw_only=True)
+class History:
+    """Everything that training recorded.
+
+    epochs: one plain dictionary per epoch: "epoch" (from 1), "step" (steps since the start), "train_loss" (mean over
+        the epoch, dropout on), "train_..." or "validation_..." scores in evaluation mode, "gradient_norm" (mean)
+        and "gradient_norm_max", both before clipping, "learning_rate" (of the last step), "skipped" steps,
+        "sequences", "seconds" (since the start), "best" (whether it became the best), "partial" (cut short).
+        What is not finite is None.
+    steps: columns over all steps: "epoch", "loss", "learning_rate", "gradient_norm", "skipped", "seconds".
+    layers: name of a part of the model -> its gradient norm at every step, before clipping.
+    """
+
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    steps: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    layers: dict[str, list[float]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def column(self, name: str) -> list[Any]:
+        """Return one entry of every epoch's record (None where an epoch has none)."""
+        return [record.get(name) for record in self.epochs]
+
+    def add_step(self, event: StepEvent) -> dict[str, Any]:
+        """Keep one step; return it as a plain record."""
+        for name in COLUMNS:
+            self.steps[name].append(float(getattr(event, name)))
+        for layer, norm in event.layers.items():
+            self.layers.setdefault(layer, []).append(norm)
+        return self.step_record(len(self.steps["loss"]) - 1)
+
+    def step_record(self, place: int) -> dict[str, Any]:
+        """Return one step as a plain record."""
+        record = {name: _plain(self.steps[name][place]) for name in COLUMNS}
+        record |= {"epoch": int(self.steps["epoch"][place]), "skipped": bool(self.steps["skipped"][place])}
+        norms = {layer: _plain(column[place]) for layer, column in self.layers.items()}
+        return {"kind": "step", "step": place + 1, **record, "layers": norms}
+
+    def add_epoch(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep the record of one epoch, made plain; return it."""
+        self.epochs.append({name: _plain(value) for name, value in record.items()})
+        return self.epochs[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain lists and dictionaries."""
+        steps = {name: [_plain(value) for value in column] for name, column in self.steps.items()}
+        layers = {name: [_plain(value) for value in column] for name, column in self.layers.items()}
+        return {"epochs": [dict(record) for record in self.epochs], "steps": steps, "layers": layers}
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the step columns as float64 arrays, for a checkpoint."""
+        named = {f"steps.{name}": column for name, column in self.steps.items()}
+        named |= {f"layers.{name}": column for name, column in self.layers.items()}
+        return {name: np.asarray(column, dtype=np.float64) for name, column in named.items()}
+
+    @classmethod
+    def restored(cls, epochs: Sequence[Mapping[str, Any]], arrays: Mapping[str, Array]) -> History:
+        """Rebuild what `arrays` and `epochs` were taken from."""
+        history = cls(epochs=[dict(record) for record in epochs])
+        for name, column in arrays.items():
+            kind, _, key = name.partition(".")
+            (history.steps if kind == "steps" else history.layers)[key] = column.tolist()
+        return history
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
