@@ -51,13 +51,9 @@ def engine() -> dict[str, Any]:
     if not _state["looked"]:
         _look()
     module = _state["native"]
-    isa = module.isa() if module is not None else "none"
-    return {
-        "native": module is not None,
-        "isa": isa,
-        "threads": get_num_threads(),
-        "reason": _state["reason"],
-    }
+    if module is not None:
+        return dict(module.engine())
+    return {"native": False, "isa": "none", "threads": get_num_threads(), "reason": _state["reason"]}
 
 
 def get_num_threads() -> int:
