@@ -1,0 +1,1 @@
+"""The torch-free wing: bundles in, predictions out."""
