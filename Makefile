@@ -1,0 +1,47 @@
+# Everything starts from nothing: `make demo` and `make test` make the environment, install, build, then run.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export MPLBACKEND := Agg
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: demo test check bench reproduce services docs clean install test-arm
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type f 2>/dev/null)
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
+		scikit-build-core nanobind cmake ninja
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
+		pytest hypothesis pytest-timeout pandas psutil ruff mypy selenium
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[all]"
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/recurra demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/sanitize.sh
+
+bench: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt openvino keras jax
+	$(BIN)/recurra bench kernels
+
+reproduce: $(STAMP)
+	$(BIN)/python benchmarks/reproduce.py
+
+services:
+	apt-get update -qq
+	apt-get install -y -qq chromium chromium-driver
+
+clean:
+	rm -rf build dist $(VENV) src/recurra/_native*.so

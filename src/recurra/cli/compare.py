@@ -1,0 +1,90 @@
+"""`recurra compare TASK DATA -o DIR`: several networks and the baselines, seeds, a test, a verdict, a report."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli import options as o
+from recurra.cli.output import print_json, progress_kind, say
+from recurra.errors import SpecError, nearest
+
+NETWORKS = {
+    "rnn": {"cell": "rnn"},
+    "lstm": {"cell": "lstm"},
+    "gru": {"cell": "gru"},
+    "bilstm": {"cell": "lstm", "bidirectional": True},
+    "bigru": {"cell": "gru", "bidirectional": True},
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(name="compare")(compare)
+
+
+@o.chosen_by(*o.DATA, *o.SPLITS, *o.MODEL)
+def compare(
+    task: Annotated[str, typer.Argument(help="classifier or regressor.")],
+    data: o.Data,
+    output: o.Output,
+    chosen: o.Choices,
+    networks: Annotated[
+        str, typer.Option(help=f"Comma-separated: {', '.join(NETWORKS)}.")
+    ] = "lstm,gru,bilstm",
+    seeds: Annotated[int, typer.Option(help="How often each network is trained.")] = 3,
+    baselines: Annotated[str, typer.Option(help="auto, none, or names separated by commas.")] = "auto",
+    test: o.TestData = None,
+    json_output: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train several networks with several seeds beside the baselines; save the winner and a report."""
+    from recurra.cli.building import check_task, divide, estimator, read_data
+    from recurra.evaluation.compare import compare_parts
+    from recurra.evaluation.record import save_comparison
+    from recurra.tasks.materials import materials
+
+    task = check_task(task)
+    dataset = read_data(data, chosen.data, task)
+    held = None if test is None else read_data([test], chosen.data, task)
+    parts, how = divide(dataset, task, chosen.data, held)
+    say(f"{len(dataset)} sequences ({dataset.kind}); split {how}")
+    made = {name: estimator(task, _with(chosen, name), dataset) for name in _names(networks)}
+    outcome = compare_parts(
+        made,
+        {name: materials(part) for name, part in parts.items()},
+        notes=(f"split {how}",),
+        seeds=seeds,
+        baselines=baselines if baselines in ("auto", "none") else baselines.split(","),
+        on_row=None if quiet else say,
+        progress="bar" if not quiet and progress_kind(json_output=json_output) == "bar" else None,
+    )
+    record = save_comparison(outcome, output, reading=chosen.data)
+    if json_output:
+        print_json(record)
+        return
+    print(outcome)
+    print(f"\nwinner saved in {output}\nreport: {record['report']}")
+
+
+def _names(networks: str) -> list[str]:
+    names = [name.strip() for name in networks.split(",") if name.strip()]
+    for name in names:
+        if name not in NETWORKS:
+            raise SpecError(
+                f"--networks must be of {', '.join(NETWORKS)}, got {name!r}{nearest(name, NETWORKS)}"
+            )
+    if not names:
+        raise SpecError(f"--networks must name at least one of {', '.join(NETWORKS)}")
+    return names
+
+
+def _with(chosen: o.Choices, name: str) -> o.Choices:
+    network: dict[str, Any] = {**chosen.network, **NETWORKS[name]}
+    if network["cell"] != "lstm":
+        # These two belong to the lstm alone; a comparison keeps them for the rows that can use them.
+        network = {k: v for k, v in network.items() if k not in ("forget_bias", "cell_clip")}
+    return o.Choices(
+        data=chosen.data, network=network, training=chosen.training, input=chosen.input, task=chosen.task
+    )

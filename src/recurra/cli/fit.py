@@ -1,0 +1,133 @@
+"""`recurra fit TASK DATA -o DIR`: train, score the test split once, and leave a bundle with its report."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli import options as o
+from recurra.cli.output import print_json, progress_kind, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(name="fit")(fit)
+
+
+@o.chosen_by(*o.DATA, *o.SPLITS, *o.CELL, *o.MODEL)
+def fit(
+    task: Annotated[str, typer.Argument(help="classifier or regressor.")],
+    data: o.Data,
+    output: o.Output,
+    chosen: o.Choices,
+    test: o.TestData = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of this output folder.")
+    ] = False,
+    json_output: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train a model, choose its weights on validation, score the test split once, save a bundle."""
+    from recurra.cli.building import check_task, divide, estimator, read_data
+
+    task = check_task(task)
+    dataset = read_data(data, chosen.data, task)
+    held = None if test is None else read_data([test], chosen.data, task)
+    model = estimator(task, chosen, dataset)
+    parts, how = divide(dataset, task, chosen.data, held)
+    for note in _opening(dataset, parts, how):
+        say(note)
+    begin = time.perf_counter()
+    progress = None if quiet else progress_kind(json_output=json_output)
+    result = _train(model, parts, output, resume, progress)
+    seconds = time.perf_counter() - begin
+    record = _finish(model, parts, output, task, chosen.data, result, seconds)
+    if json_output:
+        print_json(record)
+    else:
+        _tell(record, model)
+
+
+def _opening(dataset: Any, parts: dict[str, Any], how: str) -> list[str]:
+    from recurra.data.splits import duplicates_across
+
+    sizes = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
+    notes = [*dataset.notes, f"{len(dataset)} sequences ({dataset.kind}); split: {sizes} ({how})"]
+    repeated = duplicates_across({name: part.inputs for name, part in parts.items()})
+    if repeated:
+        notes.append(f"warning: {repeated} sequences stand in more than one split; scores may flatter")
+    return notes
+
+
+def _train(model: Any, parts: dict[str, Any], output: Path, resume: bool, progress: str | None) -> Any:
+    train, validation = parts["train"], parts["validation"]
+    model.fit(
+        train,
+        validation_data=(validation, None),
+        folder=checkpoints(output),
+        resume=resume,
+        progress=progress,
+    )
+    return model.fitted_
+
+
+def checkpoints(output: Path) -> Path:
+    """Where the checkpoints of an unfinished run stand: beside the bundle, which appears only when done."""
+    return output.with_name(output.name + ".training")
+
+
+def _finish(
+    model: Any,
+    parts: dict[str, Any],
+    output: Path,
+    task: str,
+    data: dict[str, Any],
+    fitted: Any,
+    seconds: float,
+) -> dict[str, Any]:
+    from recurra.evaluation.record import model_record, write_fit_report
+
+    scores = {name: model.scores(part) for name, part in parts.items()}
+    record = model_record(model, parts, scores, seconds=seconds)
+    extras = write_fit_report(record, model)
+    path = model.save(output, scores=scores, data={"reading": data, **_data_facts(parts)}, extras=extras)
+    shutil.rmtree(checkpoints(output), ignore_errors=True)
+    return {
+        "model": str(path),
+        "task": task,
+        "scores": scores["test"],
+        "validation": scores["validation"],
+        "train": scores["train"],
+        "seconds": round(seconds, 3),
+        "epochs": len(model.history_.epochs),
+        "best_epoch": fitted.best_epoch,
+        "stopped_by": fitted.stopped_by,
+        "report": str(path / "report.html"),
+    }
+
+
+def _data_facts(parts: dict[str, Any]) -> dict[str, Any]:
+    lengths = {name: _lengths(part.inputs) for name, part in parts.items()}
+    return {
+        "sizes": {name: len(part) for name, part in parts.items()},
+        "training_lengths": lengths["train"],
+        "fingerprint": parts["train"].fingerprint(),
+    }
+
+
+def _lengths(inputs: Any) -> dict[str, int]:
+    sizes = [len(text) for text in inputs] if isinstance(inputs, list) else inputs.lengths.tolist()
+    return {"least": int(min(sizes)), "most": int(max(sizes))}
+
+
+def _tell(record: dict[str, Any], model: Any) -> None:
+    shown = {name: value for name, value in record["scores"].items() if isinstance(value, float)}
+    first = list(shown.items())[:6]
+    print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in first))
+    print(f"{record['epochs']} epochs in {record['seconds']:.1f} s, best epoch {record['best_epoch']}")
+    print(f"model:  {record['model']}")
+    print(f"report: {record['report']}")

@@ -1,0 +1,45 @@
+"""`recurra predict MODEL [DATA|-]`: one JSON line per sequence, without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from recurra.cli import options as o
+from recurra.cli.output import print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(name="predict")(predict)
+
+
+@o.chosen_by(*o.DATA)
+def predict(
+    model: Annotated[str, typer.Argument(help="Folder of a bundle.")],
+    chosen: o.Choices,
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files as in training; '-' or nothing: one sequence per line on standard input."),
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="A text to answer, instead of data; repeatable.")
+    ] = None,
+) -> None:
+    """Answer for new sequences: `{"label", "probability", "probabilities"}` or `{"value"}` per line."""
+    from recurra.cli.reading import read_like_training, standard_input
+    from recurra.runtime import load
+
+    predictor = load(model)
+    static = None
+    if text:
+        inputs = list(text)
+    elif data in (None, [], ["-"]):
+        inputs = standard_input(predictor.encoder.kind)
+    else:
+        assert data is not None
+        dataset = read_like_training(predictor, data, chosen.data)
+        inputs, static = dataset.inputs, dataset.static
+    for record in predictor.records(inputs, static):
+        print_json(record)

@@ -1,0 +1,299 @@
+"""Answers without torch: an encoder, a model and its parameters on the NumPy face of the kernels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from recurra import kernels
+from recurra.data.encoder import Encoder
+from recurra.errors import DataError
+from recurra.graph.model import InputShape, Model, sequence_model
+from recurra.graph.run import Flow, Run
+from recurra.ragged import Array, Ragged
+from recurra.spec import Network
+
+CHUNK_TOKENS = 32_768
+"""Tokens that are answered at a time: bounds the memory of a prediction, never its result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticScaler:
+    """Standardises the per-sequence features with what was seen in training."""
+
+    names: tuple[str, ...]
+    mean: Array
+    scale: Array
+
+    @classmethod
+    def fit(cls, static: Array, names: Sequence[str] = ()) -> StaticScaler:
+        """Learn mean and standard deviation of each column; constant columns keep scale 1."""
+        values = _static_matrix(static)
+        labels = tuple(names) or tuple(f"static_{i}" for i in range(values.shape[1]))
+        for column in np.flatnonzero(np.all(np.isnan(values), axis=0)):
+            raise DataError(
+                f"static feature {labels[column]!r} must have some values, all are missing; leave it out"
+            )
+        deviation = np.nanstd(values, axis=0)
+        return cls(
+            names=labels, mean=np.nanmean(values, axis=0), scale=np.where(deviation > 0, deviation, 1.0)
+        )
+
+    def transform(self, static: Any, rows: int) -> Array:
+        """(S, K) float32; a missing value becomes the mean. Refuses another number of columns or rows."""
+        if static is None:
+            raise DataError(f"static must be given: this model reads {len(self.names)} features per sequence")
+        values = _static_matrix(static)
+        if values.shape != (rows, len(self.names)):
+            raise DataError(f"static must have shape ({rows}, {len(self.names)}), got {values.shape}")
+        scaled = (values - self.mean) / self.scale
+        return np.ascontiguousarray(np.where(np.isnan(scaled), 0.0, scaled), dtype=np.float32)
+
+    def to_record(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"names": list(self.names), "mean": self.mean.tolist(), "scale": self.scale.tolist()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> StaticScaler:
+        """From plain values."""
+        return cls(
+            names=tuple(record["names"]),
+            mean=np.asarray(record["mean"], dtype=np.float64),
+            scale=np.asarray(record["scale"], dtype=np.float64),
+        )
+
+
+def _static_matrix(static: Any) -> Array:
+    values = np.asarray(static, dtype=np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or np.any(np.isinf(values)):
+        raise DataError(
+            f"static must be a (sequences, features) table of finite numbers, got shape {values.shape}"
+        )
+    return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What stands after the recurrent layers.
+
+    outputs: numbers per answer; pooling: see `graph.pool`; static: scaler of the per-sequence features, if any.
+    """
+
+    outputs: int
+    pooling: str
+    static: StaticScaler | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """As plain values."""
+        static = self.static.to_record() if self.static else None
+        return {"outputs": self.outputs, "pooling": self.pooling, "static": static}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Head:
+        """From plain values."""
+        static = StaticScaler.from_record(record["static"]) if record.get("static") else None
+        return cls(outputs=int(record["outputs"]), pooling=str(record["pooling"]), static=static)
+
+
+def input_shape(encoder: Encoder, head: Head) -> InputShape:
+    """What the model is handed per step and per sequence."""
+    return InputShape(
+        kind=encoder.kind,
+        width=encoder.width,
+        vocabularies=encoder.vocabularies,
+        static=len(head.static.names) if head.static else 0,
+    )
+
+
+def build_model(network: Network, encoder: Encoder, head: Head) -> Model:
+    """The one place where specifications become a model, in both wings."""
+    return sequence_model(network, input_shape(encoder, head), outputs=head.outputs, pooling=head.pooling)
+
+
+@dataclass(kw_only=True)
+class Predictor(ABC):
+    """A trained model that answers. Made by `recurra.load(path)` or by an estimator on its live parameters.
+
+    The answer for a sequence does not depend on what else is in the batch, its order, or the thread count.
+    """
+
+    network: Network
+    encoder: Encoder
+    head: Head
+    target: Any
+    parameters: Mapping[str, Array]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    model_id: str | None = None
+
+    task: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        self.model = build_model(self.network, self.encoder, self.head)
+        self._cache: dict[str, Any] = {}
+
+    @abstractmethod
+    def predict(self, inputs: Any, static: Any = None) -> Any:
+        """One answer per sequence."""
+
+    @abstractmethod
+    def records(self, inputs: Any, static: Any = None) -> Iterator[dict[str, Any]]:
+        """One plain dictionary per sequence, as the command line writes them."""
+
+    @abstractmethod
+    def score(self, inputs: Any, targets: Any, static: Any = None) -> float:
+        """The task's main score."""
+
+    @abstractmethod
+    def scores(self, inputs: Any, targets: Any, static: Any = None) -> dict[str, Any]:
+        """All scores of the task, by their field's names in snake case."""
+
+    def encode(self, inputs: Any) -> Ragged:
+        """What the model reads: ids or features."""
+        return self.encoder.encode(inputs)
+
+    def outputs(self, inputs: Any, static: Any = None) -> Array:
+        """(S, outputs) numbers before softmax or unscaling."""
+        batch = self.encode(inputs)
+        if static is not None and self.head.static is None:
+            raise DataError("static was given, but this model was trained without features per sequence")
+        return self.outputs_of(
+            batch, self.head.static.transform(static, len(batch)) if self.head.static else None
+        )
+
+    def outputs_of(self, batch: Ragged, scaled: Array | None = None) -> Array:
+        """As `outputs`, for encoded sequences and scaled static features; in chunks of bounded memory."""
+        parts = [
+            self._forward(batch.select(rows), None if scaled is None else scaled[rows])
+            for rows in chunks(batch.lengths, CHUNK_TOKENS)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.head.outputs), dtype=np.float32)
+
+    def _forward(self, batch: Ragged, static: Array | None) -> Array:
+        run = Run(cache=self._cache)
+        answer: Array = self.model.forward(self.parameters, Flow.of(batch, static), run)
+        return answer
+
+
+def chunks(lengths: Array, tokens: int) -> Iterator[Array]:
+    """Consecutive row numbers whose lengths sum to at most `tokens` (a longer sequence stands alone)."""
+    ends = np.cumsum(np.maximum(lengths, 1))
+    begin = 0
+    while begin < len(lengths):
+        before = ends[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, before + tokens, side="right")))
+        yield np.arange(begin, end)
+        begin = end
+
+
+class ClassifierPredictor(Predictor):
+    """Labels and probabilities for sequences; `target` is the label encoder, with `multilabel` and `threshold`."""
+
+    task = "classifier"
+
+    @property
+    def classes(self) -> list[Any]:
+        """The labels, in the order of the columns of `predict_proba`."""
+        return list(self.target.classes)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a sequence may have several labels or none."""
+        return bool(self.config["multilabel"])
+
+    @property
+    def threshold(self) -> Any:
+        """Decision threshold: of the second class for two classes, per label for multi-label, else None."""
+        return self.config["threshold"]
+
+    def predict_proba(self, inputs: Any, static: Any = None) -> Array:
+        """(S, C) probabilities: softmax over classes, or a sigmoid per label."""
+        return self.probabilities(self.outputs(inputs, static))
+
+    def probabilities(self, outputs: Array) -> Array:
+        """Probabilities of what leaves the model."""
+        made: Array = kernels.sigmoid(outputs) if self.multilabel else kernels.softmax(outputs)
+        return made
+
+    def decide(self, probabilities: Array) -> Array:
+        """Class numbers (S,), or for multi-label a boolean (S, C)."""
+        if self.multilabel:
+            cut = 0.5 if self.threshold is None else np.asarray(self.threshold)
+            return probabilities >= cut
+        if self.threshold is not None:
+            return (probabilities[:, 1] >= self.threshold).astype(np.int64)
+        return np.argmax(probabilities, axis=1)
+
+    def predict(self, inputs: Any, static: Any = None) -> Any:
+        """(S,) labels; for multi-label a list of tuples."""
+        return self.labels_of(self.predict_proba(inputs, static))
+
+    def labels_of(self, probabilities: Array) -> Any:
+        """Labels for probabilities."""
+        return self.target.decode(self.decide(probabilities))
+
+    def records(self, inputs: Any, static: Any = None) -> Iterator[dict[str, Any]]:
+        """`{"label", "probability", "probabilities"}` per sequence; `probability` is that of the label."""
+        probabilities = self.predict_proba(inputs, static)
+        decided = self.decide(probabilities)
+        names = [str(name) for name in self.classes]
+        for row, choice in zip(probabilities, decided, strict=True):
+            every = {name: float(p) for name, p in zip(names, row, strict=True)}
+            if self.multilabel:
+                chosen = [name for name, on in zip(names, choice, strict=True) if on]
+                yield {"label": chosen, "probability": {n: every[n] for n in chosen}, "probabilities": every}
+            else:
+                yield {"label": names[choice], "probability": every[names[choice]], "probabilities": every}
+
+    def score(self, inputs: Any, targets: Any, static: Any = None) -> float:
+        """Accuracy; for multi-label the share of sequences with exactly the right labels."""
+        name = "subset_accuracy" if self.multilabel else "accuracy"
+        return float(self.scores(inputs, targets, static)[name])
+
+    def scores(self, inputs: Any, targets: Any, static: Any = None) -> dict[str, Any]:
+        """Accuracy, precision, recall and F1 per class and averaged, areas, log loss, Brier, calibration error."""
+        return self.scores_of(self.predict_proba(inputs, static), self.target.encode(targets))
+
+    def scores_of(self, probabilities: Array, encoded: Array) -> dict[str, Any]:
+        """As `scores`, for probabilities and encoded targets that are there already."""
+        from recurra.metrics import classification_scores, multilabel_scores
+
+        if self.multilabel:
+            cut = 0.5 if self.threshold is None else self.threshold
+            return multilabel_scores(encoded, probabilities, threshold=cut)
+        return classification_scores(encoded, probabilities, y_pred=self.decide(probabilities))
+
+
+class RegressorPredictor(Predictor):
+    """One number, or one vector, per sequence; `target` is the number encoder."""
+
+    task = "regressor"
+
+    def predict(self, inputs: Any, static: Any = None) -> Array:
+        """(S,) or (S, K) numbers in the units of the training targets."""
+        return self.numbers(self.outputs(inputs, static))
+
+    def numbers(self, outputs: Array) -> Array:
+        """In the units of the training targets."""
+        answer: Array = self.target.decode(outputs)
+        return answer
+
+    def records(self, inputs: Any, static: Any = None) -> Iterator[dict[str, Any]]:
+        """`{"value"}` per sequence: a number or a list of numbers."""
+        for value in self.predict(inputs, static):
+            yield {"value": value.tolist()}
+
+    def score(self, inputs: Any, targets: Any, static: Any = None) -> float:
+        """R², the coefficient of determination (averaged over the numbers of a vector)."""
+        return float(self.scores(inputs, targets, static)["r2"])
+
+    def scores(self, inputs: Any, targets: Any, static: Any = None) -> dict[str, Any]:
+        """MSE, RMSE, MAE, MAPE and R²."""
+        from recurra.metrics import regression_scores
+
+        return regression_scores(np.asarray(targets, dtype=np.float64), self.predict(inputs, static))

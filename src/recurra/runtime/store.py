@@ -1,0 +1,108 @@
+"""From a bundle to a predictor and back: what stands in `config.json` of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recurra.data.encoder import encoder_from_record
+from recurra.data.target_encoders import target_from_record
+from recurra.errors import CorruptBundleError, InputError, nearest
+from recurra.graph.model import InputShape, sequence_model
+from recurra.runtime.bundle import Bundle
+from recurra.runtime.card import model_card
+from recurra.runtime.predictor import ClassifierPredictor, Head, Predictor, RegressorPredictor, input_shape
+from recurra.spec import Network
+
+PREDICTORS: Mapping[str, type[Predictor]] = {
+    predictor.task: predictor for predictor in (ClassifierPredictor, RegressorPredictor)
+}
+
+
+def save_predictor(
+    predictor: Predictor,
+    path: str | Path,
+    *,
+    training: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    data: Mapping[str, Any],
+    extras: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write a predictor as a bundle; atomic. `extras` (history, report, ...) stand beside the model's files."""
+    shape = input_shape(predictor.encoder, predictor.head)
+    config = {
+        "task": predictor.task,
+        "network": predictor.network.to_dict(),
+        "training": dict(training),
+        "input": predictor.encoder.to_record(),
+        "shape": {
+            "kind": shape.kind,
+            "width": shape.width,
+            "vocabularies": dict(shape.vocabularies),
+            "static": shape.static,
+        },
+        "head": predictor.head.to_record(),
+        "target": predictor.target.to_record(),
+        "options": {k: v for k, v in predictor.config.items() if k not in _OWN},
+        "scores": dict(scores),
+        "data": dict(data),
+    }
+    bundle = Bundle(
+        config=config,
+        arrays=dict(predictor.parameters),
+        files=predictor.encoder.files(),
+        card=model_card(config, predictor.model),
+    )
+    return bundle.save(path, extras=extras)
+
+
+_OWN = ("training", "scores", "data")
+
+
+def load_predictor(path: str | Path) -> Predictor:
+    """Read a bundle and return its predictor; torch is not loaded.
+
+    Raises CorruptBundleError (which file is wrong), NewerBundleError, StorageError (no such folder).
+    """
+    bundle = Bundle.load(path, expect=_expected)
+    config = bundle.config
+    try:
+        return _predictor_of(bundle, str(path))
+    except InputError as error:
+        raise CorruptBundleError(f"{path}: config.json or the encoder is not usable: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CorruptBundleError(
+            f"{path}: config.json lacks or mistypes {error}; task {config.get('task')!r}"
+        ) from error
+
+
+def _expected(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The arrays that the model of a config must have."""
+    if config["task"] not in PREDICTORS:
+        raise CorruptBundleError(
+            f"config.json names an unknown task {config['task']!r}{nearest(config['task'], PREDICTORS)}"
+        )
+    head = config["head"]
+    shape = InputShape(**config["shape"])
+    network = Network.from_dict(config["network"])
+    model = sequence_model(network, shape, outputs=head["outputs"], pooling=head["pooling"])
+    return {name: parameter.shape for name, parameter in model.parameters().items()}
+
+
+def _predictor_of(bundle: Bundle, path: str) -> Predictor:
+    config = bundle.config
+    encoder = encoder_from_record(config["input"], bundle.files)
+    head = Head.from_record(config["head"])
+    if input_shape(encoder, head) != InputShape(**config["shape"]):
+        raise CorruptBundleError(f"{path}: config.json and the encoder's file disagree about the input")
+    return PREDICTORS[config["task"]](
+        network=Network.from_dict(config["network"]),
+        encoder=encoder,
+        head=head,
+        target=target_from_record(config["target"]),
+        parameters=bundle.arrays,
+        config={**config["options"], **{name: config[name] for name in _OWN}},
+        path=path,
+        model_id=bundle.model_id,
+    )

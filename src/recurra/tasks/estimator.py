@@ -1,0 +1,417 @@
+"""What all estimators share: scikit-learn's contract, fitting, saving and loading, and the predictor inside."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from recurra.data.encoder import Encoder, InputSpec
+from recurra.data.signal import Signal
+from recurra.data.text import Words
+from recurra.errors import InputError, NotFittedError, SpecError, nearest
+from recurra.metrics import higher_is_better
+from recurra.ragged import Array, Ragged
+from recurra.runtime.predictor import Head, Predictor, StaticScaler, build_model
+from recurra.runtime.store import load_predictor, save_predictor
+from recurra.spec import Network, Spec, Training
+from recurra.tasks.materials import Materials, materials, split_validation
+from recurra.tasks.problem import Examples, SupervisedProblem, fingerprint
+from recurra.tasks.summary import Summary, summarise
+from recurra.training import Fitted, fit
+from recurra.training.device import resolve_device
+
+SPEC_PARTS: Mapping[str, type[Spec]] = {"network": Network, "training": Training}
+
+
+class SequenceEstimator(ABC):
+    """Base of the estimators with one answer per sequence. The constructor stores, `fit` learns."""
+
+    task: ClassVar[str]
+
+    network: Network | None
+    training: Training | None
+    inputs: InputSpec | None
+    pooling: str
+    validation: float
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Constructor arguments; with `deep` also those of the specifications as `network__hidden_size`."""
+        found = {name: getattr(self, name) for name in self._parameter_names()}
+        if deep:
+            for part in ("network", "training", "inputs"):
+                spec = self._spec(part)
+                for name in spec.names() if spec is not None else ():
+                    found[f"{part}__{name}"] = getattr(spec, name)
+        return found
+
+    def set_params(self, **changes: Any) -> Self:
+        """Change arguments by name; `network__cell="gru"` rebuilds the specification, checked anew.
+
+        Several options of one specification are changed together, so that they are judged together.
+        """
+        nested: dict[str, dict[str, Any]] = {}
+        for name, value in changes.items():
+            part, separator, option = name.partition("__")
+            if part not in self._parameter_names():
+                raise SpecError(
+                    f"{type(self).__name__} has no argument {part!r}{nearest(part, self._parameter_names())}"
+                )
+            if separator:
+                nested.setdefault(part, {})[option] = value
+            else:
+                setattr(self, part, value)
+        for part, options in nested.items():
+            spec = self._spec(part)
+            if spec is None:
+                raise SpecError(f"{part} has no options to set; give a specification for {part} first")
+            setattr(self, part, spec.replace(**options))
+        return self
+
+    def _spec(self, part: str) -> Spec | None:
+        given = getattr(self, part, None)
+        if given is not None and not isinstance(given, Spec):
+            raise SpecError(
+                f"{part} must be a specification such as {part.title()}(...), got {type(given).__name__}"
+            )
+        return given if given is not None or part not in SPEC_PARTS else SPEC_PARTS[part]()
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=self._estimator_type,
+            target_tags=TargetTags(required=True),
+            input_tags=InputTags(string=True, two_d_array=False, three_d_array=True, allow_nan=True),
+        )
+
+    _estimator_type: ClassVar[str]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "parameters_")
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        shown = [f"{k}={v!r}" for k, v in self.get_params(deep=False).items() if v is not defaults[k].default]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def fit(
+        self,
+        inputs: Any,
+        targets: Any = None,
+        *,
+        static: Any = None,
+        sample_weight: Any = None,
+        validation_data: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        callbacks: Sequence[Any] = (),
+        progress: str | None = None,
+    ) -> Self:
+        """Learn from sequences.
+
+        inputs: list of texts; list of (T, F) or (T,) arrays; (S, T, F) array; `Ragged`; or a `Dataset`, which
+            brings its own targets, static features and split.
+        targets: one per sequence.
+        static: (S, K) features per sequence.
+        sample_weight: (S,) weight of each sequence in the loss.
+        validation_data: (inputs, targets[, static]); else a share `validation` of the data is set aside.
+        folder: where checkpoints and `history.jsonl` go; with `resume`, training goes on from there, bit for bit.
+        callbacks: see `recurra.training.callbacks`.
+        progress: "bar", "lines" or None.
+
+        Raises InputError for unusable data, DivergedError, MemoryBudgetError, Interrupted (the work is saved).
+        """
+        network, training = (self._spec("network"), self._spec("training"))
+        assert isinstance(network, Network)
+        assert isinstance(training, Training)
+        train, held = self._materials(inputs, targets, static, sample_weight, validation_data, training)
+        self._learn_encoders(network, train)
+        examples, notes, window = self._examples(train, training, network)
+        held_examples = self._encode(held)
+        self._prepare(network, training, examples, held_examples)
+        problem = self._problem(examples, held_examples, training, notes, window)
+        self.notes_ = problem.notes
+        fitted = fit(
+            problem,
+            training,
+            callbacks=callbacks,
+            folder=folder,
+            resume=resume,
+            progress=progress,
+        )
+        self._adopt(fitted)
+        self._finish(held_examples)
+        return self
+
+    def _materials(
+        self,
+        inputs: Any,
+        targets: Any,
+        static: Any,
+        weights: Any,
+        validation_data: Any,
+        training: Training,
+    ) -> tuple[Materials, Materials]:
+        given = materials(inputs, targets, static, weights)
+        if given.targets is None:
+            raise InputError("targets must be given: one per sequence")
+        if validation_data is not None:
+            return given, materials(*validation_data)
+        if given.split is not None:
+            return given.part("train"), given.part("validation")
+        if not 0 < self.validation < 1:
+            raise SpecError(
+                f"validation must be a share between 0 and 1, got {self.validation!r}; usual: 0.2"
+            )
+        return split_validation(
+            given, self.validation, training.seed, stratify=self._estimator_type == "classifier"
+        )
+
+    def _learn_encoders(self, network: Network, train: Materials) -> None:
+        """Fit everything that is learnt from data before training, on the training split alone."""
+        spec = self.inputs if self.inputs is not None else _default_spec(train)
+        self.network_ = network.resolved()
+        self.encoder_: Encoder = spec.fit(train.inputs)
+        self.target_ = self._fit_target(train.targets)
+        scaler = None if train.static is None else StaticScaler.fit(train.static, train.static_names)
+        self.head_ = Head(outputs=self._outputs(), pooling=self.pooling, static=scaler)
+        self.fingerprint_ = train.fingerprint()
+
+    def _encode(self, held: Materials) -> Examples:
+        static = None if self.head_.static is None else self.head_.static.transform(held.static, len(held))
+        return Examples(
+            batch=self.encoder_.encode(held.inputs),
+            targets=self.target_.encode(held.targets),
+            static=static,
+            weights=None if held.weights is None else np.asarray(held.weights, dtype=np.float32),
+        )
+
+    def _examples(
+        self, train: Materials, training: Training, network: Network
+    ) -> tuple[Examples, tuple[str, ...], int | None]:
+        """Training examples, cut or windowed to `sequence_length`, with what was cut in words."""
+        made = self._encode(train)
+        limit = training.sequence_length
+        over = 0 if limit is None else int(np.sum(made.batch.lengths > limit))
+        if limit is None or not over:
+            return made, (), None
+        if self.encoder_.kind == "tokens":
+            side = getattr(self.encoder_.spec, "truncate", "end")
+            cut = Examples(
+                batch=_truncated(made.batch, limit, side),
+                targets=made.targets,
+                static=made.static,
+                weights=made.weights,
+            )
+            lost = len(made.batch.values) - len(cut.batch.values)
+            note = (
+                f"{over} of {len(made)} training sequences are longer than sequence_length={limit}: their {side} "
+                f"was cut for training ({lost} of {len(made.batch.values)} tokens); predictions read all of it"
+            )
+            return cut, (note,), None
+        if network.bidirectional:
+            note = f"{over} of {len(made)} training sequences are longer than {limit} steps; a bidirectional network is trained on them whole"
+            return made, (note,), None
+        note = f"{over} of {len(made)} training sequences are trained in windows of at most {limit} steps with carried state"
+        return made, (note,), limit
+
+    def _prepare(self, network: Network, training: Training, train: Examples, held: Examples) -> None:
+        self.model_ = build_model(self.network_, self.encoder_, self.head_)
+        self.training_ = training
+        self.device_ = resolve_device(training.device)
+
+    def _problem(
+        self, train: Examples, held: Examples, training: Training, notes: tuple[str, ...], window: int | None
+    ) -> SupervisedProblem:
+        weighted = self._weighted(train, training)
+        monitor = training.monitor or self._default_monitor
+        splits = {"train": weighted, "validation": held}
+
+        def scorer(parameters: Mapping[str, Array], split: str) -> dict[str, float]:
+            return self._evaluate(parameters, splits[split])
+
+        return SupervisedProblem(
+            model=self.model_,
+            train=weighted,
+            loss_function=self._loss(training),
+            scorer=scorer,
+            parameters=self.model_.initial(training.seed),
+            monitor=monitor,
+            higher_is_better=higher_is_better(monitor),
+            fingerprint=self._fit_fingerprint(weighted, held),
+            average=training.average,
+            window=window,
+            notes=notes,
+            device=self.device_,
+        )
+
+    def _fit_fingerprint(self, train: Examples, held: Examples) -> str:
+        data = (
+            train.batch,
+            train.targets,
+            train.static,
+            train.weights,
+            held.batch,
+            held.targets,
+            held.static,
+        )
+        specs = (self.network_.to_dict(), self.encoder_.to_record(), self.head_.to_record(), self._config())
+        return fingerprint(*data, *specs)
+
+    def _weighted(self, train: Examples, training: Training) -> Examples:
+        if training.class_weight is not None:
+            raise SpecError("class_weight has no effect on numbers; leave it out")
+        return train
+
+    def _evaluate(self, parameters: Mapping[str, Array], examples: Examples) -> dict[str, float]:
+        predictor = self._predictor(parameters)
+        outputs = predictor.outputs_of(examples.batch, examples.static)
+        loss = self._numpy_loss(outputs, examples)
+        return {"loss": loss, **self._epoch_scores(predictor, outputs, examples)}
+
+    def _predictor(self, parameters: Mapping[str, Array]) -> Predictor:
+        return self._predictor_class()(
+            network=self.network_,
+            encoder=self.encoder_,
+            head=self.head_,
+            target=self.target_,
+            parameters=parameters,
+            config=self._config(),
+        )
+
+    def _adopt(self, fitted: Fitted) -> None:
+        self.fitted_ = fitted
+        self.parameters_ = dict(fitted.parameters)
+        self.history_ = fitted.history
+
+    def _finish(self, held: Examples) -> None:
+        """What is chosen on validation after training; nothing by default."""
+
+    @property
+    def predictor_(self) -> Predictor:
+        """The runtime's predictor on the live parameters: what `predict` uses, without torch."""
+        if not hasattr(self, "parameters_"):
+            name = type(self).__name__
+            raise NotFittedError(
+                f"this {name} has not learnt anything yet; call fit(...) or {name}.load(path)"
+            )
+        return self._predictor(self.parameters_)
+
+    def predict(self, inputs: Any, static: Any = None) -> Any:
+        """One answer per sequence."""
+        given = materials(inputs, None, static)
+        return self.predictor_.predict(given.inputs, given.static)
+
+    def score(self, inputs: Any, targets: Any = None, static: Any = None) -> float:
+        """The task's main score."""
+        given = materials(inputs, targets, static)
+        return self.predictor_.score(given.inputs, given.targets, given.static)
+
+    def scores(self, inputs: Any, targets: Any = None, static: Any = None) -> dict[str, Any]:
+        """All scores of the task."""
+        given = materials(inputs, targets, static)
+        return self.predictor_.scores(given.inputs, given.targets, given.static)
+
+    def summary(self) -> Summary:
+        """Parameters in all and by part, stored megabytes, operations per step."""
+        if not hasattr(self, "model_"):
+            raise NotFittedError("the model is built from data; call fit(...) first")
+        return summarise(self.model_)
+
+    def save(self, path: str | Path, *, scores: Mapping[str, Any] | None = None) -> Path:
+        """Write a bundle: a folder that `recurra.load` reads without torch. Atomic."""
+        return save_predictor(
+            self.predictor_,
+            path,
+            training=self.training_.to_dict(),
+            scores=dict(scores or self.fitted_best()),
+            data={"fingerprint": self.fingerprint_, "notes": list(self.notes_)},
+        )
+
+    def fitted_best(self) -> dict[str, Any]:
+        """Scores of the restored weights on validation."""
+        best = getattr(self, "fitted_", None)
+        return (
+            {}
+            if best is None or best.best_score is None
+            else {"validation": {self._monitor(): best.best_score}}
+        )
+
+    def _monitor(self) -> str:
+        return self.training_.monitor or self._default_monitor
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a bundle back into the workshop, to predict, explain or go on training."""
+        predictor = load_predictor(path)
+        if predictor.task != cls.task:
+            raise InputError(f"{path} holds a {predictor.task}; load it with recurra.load or its own class")
+        made = cls._from_predictor(predictor)
+        made.network_, made.encoder_, made.head_ = predictor.network, predictor.encoder, predictor.head
+        made.target_, made.parameters_ = predictor.target, dict(predictor.parameters)
+        made.model_, made.history_ = predictor.model, []
+        made.training_ = Training.from_dict(predictor.config["training"])
+        made.training = made.training_
+        made.fingerprint_ = predictor.config.get("data", {}).get("fingerprint", "")
+        made.notes_ = ()
+        return made
+
+    @classmethod
+    @abstractmethod
+    def _from_predictor(cls, predictor: Predictor) -> Self: ...
+
+    @classmethod
+    @abstractmethod
+    def _predictor_class(cls) -> type[Predictor]: ...
+
+    @abstractmethod
+    def _fit_target(self, targets: Any) -> Any: ...
+
+    @abstractmethod
+    def _outputs(self) -> int: ...
+
+    @abstractmethod
+    def _loss(self, training: Training) -> Callable[[Any, Any], Any]: ...
+
+    @abstractmethod
+    def _numpy_loss(self, outputs: Array, examples: Examples) -> float: ...
+
+    @abstractmethod
+    def _epoch_scores(self, predictor: Any, outputs: Array, examples: Examples) -> dict[str, float]: ...
+
+    @property
+    @abstractmethod
+    def _default_monitor(self) -> str: ...
+
+    @abstractmethod
+    def _config(self) -> dict[str, Any]: ...
+
+
+def _default_spec(train: Materials) -> InputSpec:
+    if train.kind == "text":
+        return Words()
+    if train.kind == "events":
+        from recurra.data.events import Events
+
+        return Events()
+    return Signal()
+
+
+def _truncated(batch: Ragged, limit: int, side: str) -> Ragged:
+    """Every sequence cut to `limit` elements, at its end or its start."""
+    lengths = np.minimum(batch.lengths, limit)
+    begin = batch.offsets[:-1] if side == "end" else batch.offsets[1:] - lengths
+    ends = np.cumsum(lengths)
+    rows = np.arange(int(ends[-1]), dtype=np.int64) + np.repeat(begin - (ends - lengths), lengths)
+    offsets = np.concatenate([[0], ends]).astype(np.int64)
+    columns = {name: column[rows] for name, column in batch.columns.items()}
+    return Ragged(values=np.asarray(batch.values)[rows], offsets=offsets, columns=columns)
