@@ -1,0 +1,1 @@
+"""Data: readers, encoders, splits, the data report and the built-in reviews."""

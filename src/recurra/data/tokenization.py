@@ -1,0 +1,277 @@
+"""How a text becomes tokens: the pipelines of the `tokenizers` library that the text encoders store.
+
+Every pipeline is a function of the spec alone, and local: what it does to a piece of text between two stretches of
+white space does not depend on the rest. So texts can be encoded piece by piece from memory, and streamed, with the
+result of the whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from recurra.data.encoder import UNKNOWN, expect, read_json, texts
+from recurra.errors import CorruptBundleError, DataError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+FILE = "tokenizer.json"
+UNK = "<unk>"
+"""The token with id 0: everything that the vocabulary does not know."""
+
+FORMS = ("NFC", "NFKC", "none")
+WINDOW = 20_000
+"""Characters of an unbroken piece of text that are tokenised at a time; bounds memory, never the result."""
+
+Merges: TypeAlias = tuple[tuple[str, str], ...]
+
+_WHITE = r"\t\n\x0b\x0c\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""Exactly what Python's `str.split()` takes as white space."""
+
+_WIDE = r"\xa0\u2000-\u200a\u202f\u205f\u3000"
+"""White space that NFKC turns into a plain space."""
+
+_LETTER = r"[\p{L}\p{M}\p{N}]"
+_INSIDE = r"['\u00b7\u05f3\u05f4\u200c\u200d]+"
+"""Inside a word, between letters: apostrophe, middle dot (col·lecció), geresh, the two zero-width (non-)joiners."""
+
+_IDEOGRAM = r"[\p{Han}\p{Hiragana}]\p{M}*"
+_WORD_LETTER = r"[[\p{L}\p{M}\p{N}]&&[^\p{Han}\p{Hiragana}]]"
+_WORD_SPLIT = (
+    rf"{_IDEOGRAM}|{_WORD_LETTER}+(?:{_INSIDE}{_WORD_LETTER}+)*|(?![{_WHITE}\p{{Cc}}\p{{Cf}}])\X"
+)
+_BPE_SPLIT = rf" ?{_LETTER}+(?:{_INSIDE}{_LETTER}+)*| ?(?![{_WHITE}])\X|[{_WHITE}]"
+
+_ASCII_WORD = re.compile(r"[a-zA-Z0-9]+(?:'+[a-zA-Z0-9]+)*|[!-~]")
+"""What `_WORD_SPLIT` is within ASCII."""
+
+_TAG = r"<[a-zA-Z/!][^<>]*>"
+_ACCENTS = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\ufe20-\ufe2f]"
+"""Combining marks that are accents. The vowel signs of Indic scripts, Arabic and Hebrew are letters and stay."""
+
+_INVISIBLE = r"[\u00ad\u2060\ufeff]"
+"""Soft hyphen, word joiner and byte order mark: no part of any word."""
+
+_ENTITIES = {
+    "nbsp": " ", "#160": " ", "lt": "<", "gt": ">", "quot": '"', "#34": '"', "apos": "'", "#39": "'", "#039": "'",
+    "#x27": "'", "lsquo": "‘", "#8216": "‘", "rsquo": "’", "#8217": "’", "ldquo": "“", "#8220": "“",
+    "rdquo": "”", "#8221": "”", "ndash": "–", "#8211": "–", "mdash": "—", "#8212": "—", "hellip": "…",
+    "#8230": "…", "eacute": "é", "egrave": "è", "agrave": "à", "ccedil": "ç", "auml": "ä", "ouml": "ö",
+    "uuml": "ü", "szlig": "ß", "ntilde": "ñ", "euro": "€", "pound": "£", "amp": "&", "#38": "&",
+}  # fmt: skip
+
+_UNSOUND = re.compile("[\0\ud800-\udfff]")
+_TAGS = re.compile(_TAG)
+
+
+class TextRules(Protocol):
+    """The options of a text spec that decide how text is cut."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def lowercase(self) -> bool: ...
+    @property
+    def strip_accents(self) -> bool: ...
+    @property
+    def clean_html(self) -> bool: ...
+    @property
+    def normalize(self) -> str: ...
+
+
+def sound(text: str) -> str:
+    """Return the text with NUL and lone surrogates, which no encoding can carry, as U+FFFD; same length."""
+    return _UNSOUND.sub("\ufffd", text) if _UNSOUND.search(text) else text
+
+
+def without_tags(text: str) -> str:
+    """Return the text with HTML tags as single spaces, as the pipeline's own first rule has it."""
+    return _TAGS.sub(" ", text) if "<" in text else text
+
+
+def piece_pattern(normalize: str) -> re.Pattern[str]:
+    """What cuts a text for BPE without tearing a token: a space and what follows it, or one white space."""
+    spaces = " " + (_WIDE if normalize == "NFKC" else "")
+    return re.compile(rf"[{spaces}]?[^{_WHITE}]+|[{_WHITE}]")
+
+
+def pipeline(rules: TextRules) -> Tokenizer:
+    """Return the tokenizer of a spec with a vocabulary of nothing but UNK."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+
+    model = models.BPE(unk_token=UNK) if rules.name == "bpe" else models.WordLevel({UNK: UNKNOWN}, unk_token=UNK)
+    made = Tokenizer(model)
+    made.normalizer = normalizers.Sequence(list(_normalizers(rules)))
+    made.pre_tokenizer = _pre_tokenizer(rules.name)
+    if rules.name != "words":
+        made.decoder = decoders.Fuse()
+    return made
+
+
+def _pre_tokenizer(name: str) -> Any:
+    from tokenizers import Regex
+    from tokenizers.pre_tokenizers import Split
+
+    if name == "words":
+        return Split(Regex(_WORD_SPLIT), "removed", invert=True)
+    return Split(Regex(_BPE_SPLIT if name == "bpe" else r"[\s\S]"), "isolated")
+
+
+def _normalizers(rules: TextRules) -> Iterator[Any]:
+    from tokenizers import Regex, normalizers
+
+    if rules.clean_html:
+        yield normalizers.Replace(Regex(_TAG), " ")
+        yield from (normalizers.Replace(f"&{entity};", plain) for entity, plain in _ENTITIES.items())
+    if rules.normalize != "none":
+        yield normalizers.NFKC() if rules.normalize == "NFKC" else normalizers.NFC()
+    if rules.name == "words":
+        yield normalizers.Replace(Regex(_INVISIBLE), "")
+        yield normalizers.Replace("’", "'")
+    if rules.lowercase:
+        yield normalizers.Lowercase()
+    if rules.strip_accents:
+        yield from (normalizers.NFD(), normalizers.Replace(Regex(_ACCENTS), ""), normalizers.NFC())
+
+
+def tokenizer(rules: TextRules, vocabulary: Sequence[str], merges: Merges = ()) -> Tokenizer:
+    """Return the tokenizer of a spec with a vocabulary; ids are positions in it, UNK is the first."""
+    from tokenizers import models
+
+    ids = {token: position for position, token in enumerate(vocabulary)}
+    made = pipeline(rules)
+    if rules.name == "bpe":
+        made.model = models.BPE(ids, list(merges), unk_token=UNK, fuse_unk=False)
+    else:
+        made.model = models.WordLevel(ids, unk_token=UNK)
+    return made
+
+
+def stored(rules: TextRules, files: Mapping[str, bytes]) -> tuple[tuple[str, ...], Merges]:
+    """Return vocabulary and merges from a stored tokenizer.json; raises CorruptBundleError.
+
+    The rest of the file must be the pipeline of the spec: another one would cut texts otherwise than in training.
+    """
+    content = read_json(files, FILE)
+    model = expect(content, "model", dict, FILE)
+    kind = "BPE" if rules.name == "bpe" else "WordLevel"
+    if model.get("type") != kind or model.get("unk_token") != UNK:
+        raise CorruptBundleError(f"{FILE} must hold a {kind} model with unknown token {UNK!r}")
+    vocabulary = _vocabulary(expect(model, "vocab", dict, FILE))
+    merges = _merges(model, vocabulary) if kind == "BPE" else ()
+    _check_pipeline(rules, content)
+    return vocabulary, merges
+
+
+def _vocabulary(ids: Mapping[str, Any]) -> tuple[str, ...]:
+    if any(type(number) is not int for number in ids.values()):
+        raise CorruptBundleError(f"{FILE}: every id in the vocabulary must be a whole number")
+    ordered = sorted(ids, key=lambda token: ids[token])
+    if [ids[token] for token in ordered] != list(range(len(ids))) or ids.get(UNK) != UNKNOWN:
+        raise CorruptBundleError(f"{FILE}: ids must be 0, 1, 2, ... without gaps, {UNK!r} being {UNKNOWN}")
+    for token in ordered:
+        if sound(token) != token:
+            raise CorruptBundleError(f"{FILE}: token {ids[token]} holds NUL or a lone surrogate")
+    return tuple(ordered)
+
+
+def _merges(model: Mapping[str, Any], vocabulary: tuple[str, ...]) -> Merges:
+    pairs = [texts(pair, f"{FILE}: merge") for pair in expect(model, "merges", list, FILE)]
+    known = set(vocabulary)
+    for pair in pairs:
+        if len(pair) != 2 or not {*pair, "".join(pair)} <= known:
+            raise CorruptBundleError(f"{FILE}: merge {pair!r:.80} is not of two tokens of the vocabulary into a third")
+    return tuple((left, right) for left, right in pairs)
+
+
+def _check_pipeline(rules: TextRules, content: Mapping[str, Any]) -> None:
+    from tokenizers import Tokenizer
+
+    empty = pipeline(rules).to_str()
+    try:
+        found = Tokenizer.from_str(json.dumps({**content, "model": json.loads(empty)["model"]})).to_str()
+    except Exception as error:
+        raise CorruptBundleError(f"{FILE} is not a tokenizer: {str(error)[:200]}") from None
+    if found != empty:
+        raise CorruptBundleError(f"{FILE} cuts texts otherwise than its spec says; it was changed or mixed up")
+
+
+def windows(text: str, cut: Any) -> Iterator[list[Any]]:
+    """Yield the tokens of a long unbroken text, `WINDOW` characters at a time.
+
+    cut: text -> tokens as (token, (begin, end)). The last tokens of a window may look other than in the whole (a
+    word torn in two), so they are left to the next one; those before them cannot.
+    """
+    begin, size = 0, WINDOW
+    while begin + size < len(text):
+        found = cut(text[begin : begin + size])
+        settled = found[:-_UNSETTLED]
+        if settled and found[-_UNSETTLED][1][0]:
+            yield settled
+            begin, size = begin + found[-_UNSETTLED][1][0], WINDOW
+        else:
+            size *= 2
+    yield cut(text[begin:])
+
+
+_UNSETTLED = 8
+"""Tokens that what follows them can still change, generously: an entity of HTML makes up to four."""
+
+
+def plain_words(rules: TextRules, piece: str) -> list[str] | None:
+    """Return the tokens of a piece of `Words` text that is simple enough to need no library, else None."""
+    if not piece.isascii() or "\0" in piece or (rules.clean_html and "&" in piece):
+        return None
+    return _ASCII_WORD.findall(piece.lower() if rules.lowercase else piece)
+
+
+def token_counts(rules: TextRules, counted: Mapping[str, int]) -> Counter[str]:
+    """Return how often each token occurs in pieces of text that occur so and so often."""
+    made = pipeline(rules)
+    normalizer, pre_tokenizer = made.normalizer, made.pre_tokenizer
+    counts: Counter[str] = Counter()
+    for piece, times in counted.items():
+        found = plain_words(rules, piece)
+        if found is None:
+            found = [token for token, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(piece))]
+        for token in found:
+            counts[token] += times
+    return counts
+
+
+def most_frequent(counts: Mapping[str, int], *, min_count: int, max_size: int | None) -> tuple[str, ...]:
+    """Return UNK and the tokens that occur often enough, the most frequent first, ties by text."""
+    kept = [token for token, times in counts.items() if times >= min_count and token != UNK]
+    kept.sort(key=lambda token: (-counts[token], token))
+    return (UNK, *kept[:max_size])
+
+
+def text_items(inputs: Any, *, words: bool) -> list[Any]:
+    """Return the inputs as a list of texts (where `words`: or of lists of words); raises DataError by row."""
+    if isinstance(inputs, (str, bytes)):
+        raise DataError("inputs must be a list of texts, got one text; wrap it: [text]")
+    if not isinstance(inputs, Iterable) or isinstance(inputs, Mapping):
+        raise DataError(f"inputs must be a list of texts, got {type(inputs).__name__}")
+    items = list(inputs)
+    for row, item in enumerate(items):
+        if not isinstance(item, str):
+            items[row] = _words_of(item, row) if words else _refuse(item, row)
+    return items
+
+
+def _words_of(item: Any, row: int) -> list[str]:
+    found = list(item) if isinstance(item, (list, tuple)) or getattr(item, "ndim", 0) == 1 else _refuse(item, row)
+    for word in found:
+        if not isinstance(word, str):
+            raise DataError(f"inputs[{row}] must be a text or a list of words, got a list with {word!r:.40}")
+    return [str(word) for word in found]
+
+
+def _refuse(item: Any, row: int) -> Any:
+    missing = item is None or item != item
+    hint = "fill in the missing text, with '' if need be" if missing else "use Signal or Events for other sequences"
+    raise DataError(f"inputs[{row}] must be a text, got {item!r:.40} ({type(item).__name__}); {hint}")
