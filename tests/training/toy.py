@@ -17,7 +17,7 @@ ROLES = {
     "table": "embedding", "w_ih": "weight", "w_hh": "recurrent", "b_ih": "bias", "b_hh": "bias",
     "head": "weight", "head_bias": "bias",
 }  # fmt: skip
-LAYERS = {name: "recur" for name in ("w_ih", "w_hh", "b_ih", "b_hh")} | {
+LAYERS = dict.fromkeys(("w_ih", "w_hh", "b_ih", "b_hh"), "recur") | {
     "table": "embed", "head": "head", "head_bias": "head"
 }  # fmt: skip
 
@@ -32,7 +32,9 @@ def made_data(count: int, seed: int) -> tuple[Ragged, np.ndarray]:
 
 
 class Toy:
-    """See `Problem`. `window`: train in windows of so many steps; `poison`: steps (by seed order) that give NaN."""
+    """See `Problem`. `window`: train in windows of so many steps; `poison`: steps (by seed order) that give
+    NaN.
+    """
 
     def __init__(
         self,
@@ -61,7 +63,9 @@ class Toy:
         self.lengths = self.data.lengths
         self.monitor, self.higher_is_better = "accuracy", True
         self.notes: tuple[str, ...] = ()
-        self.fingerprint = f"toy-{count}-{units}-{dropout}-{window}-{average}-{class_weight}-{label_smoothing}"
+        self.fingerprint = (
+            f"toy-{count}-{units}-{dropout}-{window}-{average}-{class_weight}-{label_smoothing}"
+        )
         self.poisoned: set[int] = set()
         self.calls = 0
         random = np.random.default_rng(3)

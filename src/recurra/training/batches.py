@@ -42,12 +42,14 @@ def steps_of_epoch(
 ) -> list[list[IndexArray]]:
     """Return the steps of one epoch; each is up to `accumulate` batches of positions in `lengths`.
 
-    Every sequence comes exactly once. A batch holds at most `batch_size` sequences and `batch_tokens` tokens, but
-    always at least one sequence. With `bucket`, batches hold sequences of like length and the steps come in random
-    order. `accumulate` batches of size b make the same steps as one batch of size `accumulate * b`.
+    Every sequence comes exactly once. A batch holds at most `batch_size` sequences and `batch_tokens` tokens,
+    but always at least one sequence. With `bucket`, batches hold sequences of like length and the steps come
+    in random order. `accumulate` batches of size b make the same steps as one batch of size `accumulate * b`.
     """
     if len(lengths) == 0:
-        raise DataError("the training split must hold at least one sequence, got none; check how the data is split")
+        raise DataError(
+            "the training split must hold at least one sequence, got none; check how the data is split"
+        )
     order = shuffled(len(lengths), seed, epoch, 0)
     if not bucket:
         return _steps(_packed(order, lengths, batch_size, batch_tokens), accumulate)

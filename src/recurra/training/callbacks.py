@@ -13,7 +13,8 @@ from recurra.training.problem import FloatArray
 class BeginEvent:
     """What is about to be trained.
 
-    monitor: the score that decides; epochs: planned; done: already finished before a resume; device, notes: in words.
+    monitor: the score that decides; epochs: planned; done: already finished before a resume; device, notes:
+    in words.
     """
 
     monitor: str
@@ -52,7 +53,8 @@ class StepEvent:
 class EpochEvent:
     """One epoch just done and scored.
 
-    record: as in `History.epochs`; scores: what `monitor` was read from; improved: whether it is the best so far;
+    record: as in `History.epochs`; scores: what `monitor` was read from; improved: whether it is the best so
+        far;
     parameters: copies of the weights that were scored (never changed afterwards, not to be changed by you).
     """
 
@@ -67,8 +69,9 @@ class EpochEvent:
 class Callback:
     """Base of everything that listens; override what you need. A true answer asks the loop to stop cleanly.
 
-    Called in the order given, after the step or epoch has been recorded. Stopping counts as an end of training: the
-    best weights are restored. On resume callbacks are told only about what is done from there on.
+    Called in the order given, after the step or epoch has been recorded. Stopping counts as an end of
+    training: the best weights are restored. On resume callbacks are told only about what is done from there
+    on.
     """
 
     def on_begin(self, event: BeginEvent) -> None:
@@ -81,9 +84,6 @@ class Callback:
     def on_epoch(self, event: EpochEvent) -> bool | None:
         """After every epoch and its scores."""
         return None
-
-    def on_note(self, text: str) -> None:
-        """When there is something to say, such as a checkpoint that could not be written."""
 
     def on_end(self) -> None:
         """Once, when training ends for whatever reason, errors included."""

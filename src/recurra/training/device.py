@@ -18,7 +18,9 @@ def resolve_device(wanted: str) -> str:
     """
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
-        raise SpecError("device must be 'auto' or 'cpu' here, got 'cuda', which torch does not find; use device='auto'")
+        raise SpecError(
+            "device must be 'auto' or 'cpu' here, got 'cuda', which torch does not find; use device='auto'"
+        )
     return "cuda" if available and wanted != "cpu" else "cpu"
 
 
@@ -41,9 +43,9 @@ _outside: list[int] = []
 def one_torch_thread() -> Iterator[None]:
     """Let torch compute with one intra-op thread inside, and with as many as before afterwards.
 
-    With more, torch divides sums between threads, and bits would depend on their number; Recurra's own operators
-    use all threads regardless. Several trainings may run in Python threads at once: each sets its own (torch keeps
-    the number per thread), and all put back what the first of them found.
+    With more, torch divides sums between threads, and bits would depend on their number; Recurra's own
+    operators use all threads regardless. Several trainings may run in Python threads at once: each sets its
+    own (torch keeps the number per thread), and all put back what the first of them found.
     """
     with _lock:
         _outside.append(_outside[0] if _outside else torch.get_num_threads())

@@ -20,7 +20,8 @@ Parameters = Mapping[str, torch.Tensor]
 class Pass:
     """What one forward and backward pass over the batches of a step found.
 
-    loss: mean over all sequences of the step by their weights; weight: the sum of these (0: nothing to learn from);
+    loss: mean over all sequences of the step by their weights; weight: the sum of these (0: nothing to learn
+        from);
     carried: per batch, the detached state for its next window.
     """
 
@@ -40,8 +41,9 @@ def compute_gradients(
 ) -> Pass:
     """Leave in `.grad` the gradient of the mean loss over all sequences of `batches` in this window.
 
-    The gradient of each batch is taken times the batch's weight and the sum divided by all weight, so that several
-    small batches make the same step as one large one, up to rounding. Batches that have no such window are left out.
+    The gradient of each batch is taken times the batch's weight and the sum divided by all weight, so that
+    several small batches make the same step as one large one, up to rounding. Batches that have no such
+    window are left out.
     """
     parts: list[tuple[float, float]] = []
     states: list[Carried] = []
@@ -55,7 +57,7 @@ def compute_gradients(
         mean = weighted_mean(losses, weights)
         weight = math.fsum(weights.detach().tolist())
         if weight > 0:
-            mean.backward(None if len(batches) == 1 else torch.full_like(mean, weight))  # type: ignore[no-untyped-call]
+            mean.backward(None if len(batches) == 1 else torch.full_like(mean, weight))
         parts.append((float(mean.detach()), weight))
         states.append(detached(state))
     total = math.fsum(weight for _, weight in parts)
@@ -94,8 +96,8 @@ FOLDED = 256
 def sum_of_squares(values: torch.Tensor) -> float:
     """Return the sum of the squares of all numbers in an order that depends on their count alone.
 
-    Halves are added elementwise until 256 numbers are left, and these are added exactly: the same bits for every
-    thread count and instruction set, unlike `torch.norm`. NaN and Inf stay so.
+    Halves are added elementwise until 256 numbers are left, and these are added exactly: the same bits for
+    every thread count and instruction set, unlike `torch.norm`. NaN and Inf stay so.
     """
     folded = torch.square(values.detach().reshape(-1))
     count = folded.numel()

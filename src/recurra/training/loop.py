@@ -22,18 +22,21 @@ from recurra.training.state import Snapshot, State, all_finite, restore, snapsho
 GOOD_EVERY = 200
 """Steps between two copies of weights that are known to be good."""
 
-Watch = Callable[[bool], None]
-"""Called after every step, and with True after every scored epoch; may save the state or raise."""
+Watch = Callable[[str], None]
+"""Called after every "step" and scored "epoch", and before the "stop"; may save the state or raise."""
 
 
 class Loop:
     """One training run over a problem: parameters, optimizer and `State`, moved on step by step.
 
-    `run` can be called on a fresh loop or on one whose parts were restored from a checkpoint, and does the same
+    `run` can be called on a fresh loop or on one whose parts were restored from a checkpoint, and does the
+    same
     steps either way: everything that it reads is in `state`, `parameters` and `optimizer`.
     """
 
-    def __init__(self, problem: Problem, training: Training, *, device: str, callbacks: Sequence[Callback] = ()) -> None:
+    def __init__(
+        self, problem: Problem, training: Training, *, device: str, callbacks: Sequence[Callback] = ()
+    ) -> None:
         self.problem, self.training, self.device = problem, training.resolved(), device
         self.callbacks = tuple(callbacks)
         self.parameters = make_leaves(problem.parameters, device)
@@ -53,6 +56,7 @@ class Loop:
         stop = self.finished() or self._stop_asked()
         while stop is None:
             stop = self._epoch(watch)
+        watch("stop")
         if stop not in ("epochs", "patience") and (self.state.step or self.state.window):
             self._score_epoch(partial=True)
         return stop
@@ -87,13 +91,13 @@ class Loop:
         steps, state = self.steps(), self.state
         while state.step < len(steps):
             self._step(steps[state.step], len(steps))
-            watch(False)
+            watch("step")
             stop = self._stop_asked() if state.step < len(steps) else None
             if stop is not None:
                 return stop
         self._score_epoch()
         state.next_epoch()
-        watch(True)
+        watch("epoch")
         return self.finished() or self._stop_asked()
 
     def _stop_asked(self) -> str | None:
@@ -103,7 +107,9 @@ class Loop:
         return "max_seconds" if limit is not None and self.seconds() >= limit else None
 
     def _step(self, batches: Sequence[IndexArray], steps: int) -> None:
-        """Do one window of one step: gradients, their norms, clipping, update; or skip it if it is not finite."""
+        """Do one window of one step: gradients, their norms, clipping, update; or skip it if it is not
+        finite.
+        """
         state, training = self.state, self.training
         windows = max(self.problem.windows(index) for index in batches)
         seed = mixed_seed(training.seed, state.epoch, state.step)
@@ -181,7 +187,9 @@ class Loop:
         state = self.state
         weights = snapshot(self.parameters)
         split, scores = self._scores(weights)
-        improved = state.monitor.update(state.monitor.read(scores), state.epoch + 1, usable=all_finite(weights))
+        improved = state.monitor.update(
+            state.monitor.read(scores), state.epoch + 1, usable=all_finite(weights)
+        )
         if improved:
             state.best = weights
         if not partial:
@@ -213,9 +221,9 @@ class Loop:
     def _give_up(self) -> None:
         restore(self.parameters, self.state.good)
         error = DivergedError(
-            f"loss or gradients were not finite in {self.state.bad_in_row} steps in a row (max_bad_steps) in epoch "
-            f"{self.state.epoch + 1}; the last good weights were restored; use a lower learning_rate than "
-            f"{self.state.base_rate:g}, a gradient_clip, or look for extreme values in the data"
+            f"loss or gradients were not finite in {self.state.bad_in_row} steps in a row (max_bad_steps) in "
+            f"epoch {self.state.epoch + 1}; the last good weights were restored; use a lower learning_rate "
+            f"than {self.state.base_rate:g}, a gradient_clip, or look for extreme values in the data"
         )
         error.fitted = self.fitted("diverged")
         raise error

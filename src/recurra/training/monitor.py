@@ -11,13 +11,15 @@ from recurra.spec import Training
 from recurra.training.problem import Problem
 
 LOWER_IS_BETTER = (
-    "loss", "error", "mse", "rmse", "mae", "mape", "smape", "mase", "brier", "ece", "perplexity", "bits_per_character",
-    "cer", "wer", "crps", "pinball", "deviance", "cost", "calibration",
+    "loss", "error", "mse", "rmse", "mae", "mape", "smape", "mase", "brier", "ece", "perplexity",
+    "bits_per_character", "cer", "wer", "crps", "pinball", "deviance", "cost", "calibration",
 )  # fmt: skip
 
 
 def higher_is_better(name: str) -> bool:
-    """Tell by its name whether a larger value of a score is better ("accuracy") or worse ("log_loss", "mae")."""
+    """Tell by its name whether a larger value of a score is better ("accuracy") or worse ("log_loss",
+    "mae").
+    """
     return not any(name == word or name.endswith(f"_{word}") for word in LOWER_IS_BETTER)
 
 
@@ -25,8 +27,8 @@ def higher_is_better(name: str) -> bool:
 class Monitor:
     """Follows one score over the epochs; all its fields are saved for resuming.
 
-    score, epoch: the best so far (None, 0 before the first). stale: epochs since then. plateau: epochs since then or
-    since the last cut of the learning rate; cuts: how often that was cut.
+    score, epoch: the best so far (None, 0 before the first). stale: epochs since then. plateau: epochs since
+    then or since the last cut of the learning rate; cuts: how often that was cut.
     """
 
     name: str
@@ -47,7 +49,9 @@ class Monitor:
     def read(self, scores: Mapping[str, float]) -> float:
         """Return the followed score; raises SpecError where the task does not have it."""
         if self.name not in scores:
-            raise SpecError(f"monitor must be a score of this task, got {self.name!r}{nearest(self.name, scores)}")
+            raise SpecError(
+                f"monitor must be a score of this task, got {self.name!r}{nearest(self.name, scores)}"
+            )
         return float(scores[self.name])
 
     def better(self, score: float) -> bool:

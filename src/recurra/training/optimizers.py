@@ -1,7 +1,7 @@
 """Optimizers: how gradients change parameters. Own small rules, so that their slots are plain named arrays.
 
-torch.optim serves as the oracle in the tests; it is not used here because its first use loads the compiler stack
-of torch (1.5 s) and because its state is keyed by position rather than by parameter name.
+torch.optim serves as the oracle in the tests; it is not used here because its first use loads the compiler
+stack of torch (1.5 s) and because its state is keyed by position rather than by parameter name.
 """
 
 from __future__ import annotations
@@ -27,26 +27,41 @@ class Rule(Protocol):
         ...
 
     def update(
-        self, parameter: torch.Tensor, gradient: torch.Tensor, slots: Slots, step: int, rate: float, decay: float
+        self,
+        parameter: torch.Tensor,
+        gradient: torch.Tensor,
+        slots: Slots,
+        step: int,
+        rate: float,
+        decay: float,
     ) -> None:
-        """Change `parameter` and `slots` in place; `step` counts from 1; `gradient` may be used as scratch."""
+        """Change parameter and slots in place; `step` counts from 1; the gradient may serve as scratch."""
         ...
 
 
 class Adam:
-    """Kingma & Ba 2015 with bias correction; beta 0.9 and 0.999, eps 1e-8. Weight decay is added to the gradient.
+    """Kingma & Ba 2015 with bias correction, beta 0.9 and 0.999, eps 1e-8.
 
-    `decoupled` makes it AdamW (Loshchilov & Hutter 2019): the decay, times the rate, acts on the weight itself.
+    Weight decay is added to the gradient; `decoupled` makes it AdamW (Loshchilov & Hutter 2019), where the
+    decay, times the rate, acts on the weight itself.
     """
 
-    def __init__(self, *, decoupled: bool = False, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8):
+    def __init__(
+        self, *, decoupled: bool = False, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+    ):
         self.decoupled, self.beta1, self.beta2, self.eps = decoupled, beta1, beta2, eps
 
     def start(self, parameter: torch.Tensor) -> Slots:
         return {"mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
 
     def update(
-        self, parameter: torch.Tensor, gradient: torch.Tensor, slots: Slots, step: int, rate: float, decay: float
+        self,
+        parameter: torch.Tensor,
+        gradient: torch.Tensor,
+        slots: Slots,
+        step: int,
+        rate: float,
+        decay: float,
     ) -> None:
         if decay and self.decoupled:
             parameter.mul_(1.0 - rate * decay)
@@ -60,7 +75,7 @@ class Adam:
 
 
 class Sgd:
-    """Stochastic gradient descent with classic momentum (torch's variant: velocity = m * velocity + gradient)."""
+    """Stochastic gradient descent with momentum m, torch's variant: velocity = m * velocity + gradient."""
 
     def __init__(self, *, momentum: float = 0.0):
         self.momentum = momentum
@@ -69,7 +84,13 @@ class Sgd:
         return {"velocity": torch.zeros_like(parameter)} if self.momentum else {}
 
     def update(
-        self, parameter: torch.Tensor, gradient: torch.Tensor, slots: Slots, step: int, rate: float, decay: float
+        self,
+        parameter: torch.Tensor,
+        gradient: torch.Tensor,
+        slots: Slots,
+        step: int,
+        rate: float,
+        decay: float,
     ) -> None:
         if decay:
             gradient.add_(parameter, alpha=decay)
@@ -89,7 +110,13 @@ class RmsProp:
         return slots | ({"velocity": torch.zeros_like(parameter)} if self.momentum else {})
 
     def update(
-        self, parameter: torch.Tensor, gradient: torch.Tensor, slots: Slots, step: int, rate: float, decay: float
+        self,
+        parameter: torch.Tensor,
+        gradient: torch.Tensor,
+        slots: Slots,
+        step: int,
+        rate: float,
+        decay: float,
     ) -> None:
         if decay:
             gradient.add_(parameter, alpha=decay)
@@ -105,11 +132,13 @@ class RmsProp:
 class Optimizer:
     """One rule over all parameters of a model.
 
-    parameters: name -> leaf tensor, changed in place by `step`. decays: name -> weight decay. A parameter without a
-    gradient is left alone. `slots` (by parameter, then by name) and `steps` are its whole memory.
+    parameters: name -> leaf tensor, changed in place by `step`. decays: name -> weight decay. A parameter
+    without a gradient is left alone. `slots` (by parameter, then by name) and `steps` are its whole memory.
     """
 
-    def __init__(self, rule: Rule, parameters: Mapping[str, torch.Tensor], decays: Mapping[str, float]) -> None:
+    def __init__(
+        self, rule: Rule, parameters: Mapping[str, torch.Tensor], decays: Mapping[str, float]
+    ) -> None:
         self.rule, self.parameters, self.decays = rule, parameters, decays
         self.slots = {name: rule.start(parameter.detach()) for name, parameter in parameters.items()}
         self.steps = 0
@@ -120,7 +149,9 @@ class Optimizer:
         self.steps += 1
         for name, parameter in self.parameters.items():
             if parameter.grad is not None:
-                self.rule.update(parameter, parameter.grad, self.slots[name], self.steps, rate, self.decays[name])
+                self.rule.update(
+                    parameter, parameter.grad, self.slots[name], self.steps, rate, self.decays[name]
+                )
 
     def clear(self) -> None:
         """Forget the gradients."""

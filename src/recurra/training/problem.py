@@ -22,13 +22,15 @@ class Problem(Protocol):
     """One thing to learn, as the loop sees it; a task makes it out of its data and specs.
 
     parameters: name -> initial values, float32; the loop works on copies.
-    roles: name -> "weight", "recurrent", "bias", "norm", "embedding" or "state" (a learnt initial state); decides
-        which parameters decay.
-    layers: name -> the part that it belongs to ("embed", "recur.0", "head"); gradient norms are kept per part.
+    roles: name -> "weight", "recurrent", "bias", "norm", "embedding" or "state" (a learnt initial state);
+        decides which parameters decay.
+    layers: name -> the part that it belongs to ("embed", "recur.0", "head"); gradient norms are kept per
+        part.
     lengths: (S,) steps of each training sequence as trained, after truncation.
     monitor, higher_is_better: the score that chooses the best weights where `Training.monitor` names none.
     notes: sentences for the person who trains, such as how many sequences were cut.
-    fingerprint: of data, encoder and network, but not of `Training`, which the loop compares by itself on resume.
+    fingerprint: of data, encoder and network, but not of `Training`, which the loop compares by itself on
+    resume.
     """
 
     @property
@@ -49,7 +51,9 @@ class Problem(Protocol):
     def fingerprint(self) -> str: ...
 
     def windows(self, index: IndexArray) -> int:
-        """In how many consecutive windows with carried state the sequences at `index` are trained; 1 for most."""
+        """In how many consecutive windows with carried state the sequences at `index` are trained; 1 for
+        most.
+        """
         ...
 
     def loss(
@@ -63,10 +67,10 @@ class Problem(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor, Carried]:
         """Return the loss and the weight of each sequence at `index` in this window, and the state after it.
 
-        Losses (S,) and weights (S,) are float32 on the parameters' device; the step minimises the weighted mean
-        sum(weight * loss) / sum(weight) over all its sequences, so a loss is a mean over what it covers and its
-        weight says how much that counts (`averaging_weights`). Dropout follows from `seed` alone. `state` is
-        None in window 0, afterwards what the window before returned, detached by the loop.
+        Losses (S,) and weights (S,) are float32 on the parameters' device; the step minimises the weighted
+        mean sum(weight * loss) / sum(weight) over all its sequences, so a loss is a mean over what it covers
+        and its weight says how much that counts (`averaging_weights`). Dropout follows from `seed` alone.
+        `state` is None in window 0, afterwards what the window before returned, detached by the loop.
         """
         ...
 

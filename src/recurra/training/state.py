@@ -60,9 +60,11 @@ class Tally:
 class State:
     """The position and the memory of a run, apart from parameters and optimizer slots.
 
-    epoch, step, window: what comes next, from 0; `carried` holds the states for that window, per batch of the step.
-    total: steps done, skipped ones among them. base_rate: the highest learning rate. good: the last weights known
-    to give finite losses; best: those of the best epoch. seconds: spent in training, all sittings together.
+    epoch, step, window: what comes next, from 0; `carried` holds the states for that window, per batch of the
+        step.
+    total: steps done, skipped ones among them. base_rate: the highest learning rate. good: the last weights
+    known to give finite losses; best: those of the best epoch. seconds: spent in training, all sittings
+    together.
     """
 
     monitor: Monitor
@@ -94,7 +96,9 @@ class State:
 PLAIN = ("base_rate", "epoch", "step", "window", "total", "bad_steps", "bad_in_row", "seconds")
 
 
-def pack(state: State, parameters: Parameters, optimizer: Optimizer) -> tuple[dict[str, Array], dict[str, Any]]:
+def pack(
+    state: State, parameters: Parameters, optimizer: Optimizer
+) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return the whole run as named arrays and one plain record."""
     arrays: dict[str, Array] = {f"parameter/{name}": value for name, value in snapshot(parameters).items()}
     for name, slots in optimizer.slots.items():
@@ -116,7 +120,9 @@ def pack(state: State, parameters: Parameters, optimizer: Optimizer) -> tuple[di
 def unpack(
     arrays: Mapping[str, Array], record: Mapping[str, Any], parameters: Parameters, optimizer: Optimizer
 ) -> State:
-    """Put parameters and slots back in place and return the rest; raises CorruptBundleError where they do not fit."""
+    """Put parameters and slots back in place and return the rest; raises CorruptBundleError where they do not
+    fit.
+    """
     try:
         return _unpacked(arrays, record, parameters, optimizer)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -133,7 +139,7 @@ def _unpacked(
         key, _, name = path.partition("/")
         slots.setdefault(name, {})[key] = torch.from_numpy(np.array(value)).to(device)
     optimizer.load(slots, int(record["updates"]))
-    state = State(
+    return State(
         monitor=Monitor(**record["monitor"]),
         tally=Tally(**record["tally"]),
         good=_group(arrays, "good/"),
@@ -142,7 +148,6 @@ def _unpacked(
         carried=_unpacked_tree(record["carried"], arrays, device),
         **{name: record[name] for name in PLAIN},
     )
-    return state
 
 
 def _group(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
@@ -154,7 +159,9 @@ def restore(parameters: Parameters, values: Mapping[str, Array]) -> None:
     """Write `values` into the parameters; raises CorruptBundleError where names or shapes differ."""
     for name, parameter in parameters.items():
         if name not in values or values[name].shape != tuple(parameter.shape):
-            raise CorruptBundleError(f"the checkpoint holds no fitting parameter {name!r}; was the network changed?")
+            raise CorruptBundleError(
+                f"the checkpoint holds no fitting parameter {name!r}; was the network changed?"
+            )
         parameter.copy_(torch.from_numpy(np.array(values[name])))
 
 
@@ -173,7 +180,9 @@ def _packed_tree(tree: Carried, arrays: dict[str, Array]) -> Any:
         return {kind: [_packed_tree(item, arrays) for item in tree]}
     if isinstance(tree, (bool, int, float, str)):
         return {"value": tree}
-    raise TypeError(f"a carried state must be made of tensors, tuples, lists and dictionaries, got {type(tree)}")
+    raise TypeError(
+        f"a carried state must be made of tensors, tuples, lists and dictionaries, got {type(tree)}"
+    )
 
 
 def _unpacked_tree(tree: Any, arrays: Mapping[str, Array], device: torch.device) -> Carried:

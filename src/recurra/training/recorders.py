@@ -1,0 +1,101 @@
+"""History as it grows: JSON lines in the run's folder, TensorBoard on request."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from recurra.errors import missing_extra
+from recurra.storage import JsonLines
+from recurra.training.callbacks import BeginEvent, Callback, EpochEvent, StepEvent
+from recurra.training.history import History
+
+FILE = "history.jsonl"
+
+
+class HistoryFile(Callback):
+    """`history.jsonl`: one line per step ({"kind": "step", ...}) and per epoch ({"kind": "epoch", ...}).
+
+    path: of the file. history: the run's own, which on resume already holds what the checkpoint knew: lines
+    that the killed process wrote after that checkpoint are cut off, missing ones written again.
+    """
+
+    def __init__(self, path: Path, history: History) -> None:
+        self._path, self._history = path, history
+        self._lines: JsonLines | None = None
+
+    def on_begin(self, event: BeginEvent) -> None:
+        known = list(_records(self._history))
+        self._lines = JsonLines(self._path, keep=len(known))
+        for record in known[self._lines.count :]:
+            self._lines.append(record)
+
+    def on_step(self, event: StepEvent) -> bool | None:
+        if self._lines is not None:
+            self._lines.append(self._history.step_record(len(self._history.steps["loss"]) - 1))
+        return None
+
+    def on_epoch(self, event: EpochEvent) -> bool | None:
+        if self._lines is not None:
+            self._lines.append({"kind": "epoch", **event.record})
+        return None
+
+    def on_end(self) -> None:
+        if self._lines is not None:
+            self._lines.close()
+
+    def sync(self) -> None:
+        """Make the lines durable, before a checkpoint that counts on them."""
+        if self._lines is not None:
+            self._lines.sync()
+
+
+def _records(history: History) -> Iterator[dict[str, Any]]:
+    """All records in the order in which they were made."""
+    begin = 0
+    for epoch in history.epochs:
+        yield from (history.step_record(place) for place in range(begin, epoch["step"]))
+        begin = epoch["step"]
+        yield {"kind": "epoch", **epoch}
+    yield from (history.step_record(place) for place in range(begin, len(history.steps["loss"])))
+
+
+class TensorBoard(Callback):
+    """Writes losses, scores, gradient norms (whole and per layer) and learning rates for TensorBoard.
+
+    folder: where the event files go. every: write only every so many steps (1). Raises MissingExtraError
+    where tensorboard is not installed.
+    """
+
+    def __init__(self, folder: str | Path, *, every: int = 1) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise missing_extra("tensorboard", "train", "the TensorBoard history") from error
+        self._every = max(1, every)
+        self._writer = SummaryWriter(str(folder))
+
+    def on_step(self, event: StepEvent) -> bool | None:
+        if event.total % self._every:
+            return None
+        values = {"step/loss": event.loss, "step/gradient_norm": event.gradient_norm}
+        values |= {"step/learning_rate": event.learning_rate}
+        values |= {f"gradient_norm/{layer}": norm for layer, norm in event.layers.items()}
+        self._write(values, event.total)
+        return None
+
+    def on_epoch(self, event: EpochEvent) -> bool | None:
+        kept = itertools.filterfalse(
+            lambda item: item[0] in ("epoch", "step", "best", "partial"), event.record.items()
+        )
+        self._write({f"epoch/{name}": value for name, value in kept if value is not None}, event.epoch)
+        return None
+
+    def on_end(self) -> None:
+        self._writer.close()
+
+    def _write(self, values: dict[str, float], place: int) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, place)
