@@ -1,0 +1,27 @@
+"""The drawings of a report: each function takes plain data and returns a `Figure`."""
+
+from recurra.report.figures.balance import class_balance
+from recurra.report.figures.calibration import calibration
+from recurra.report.figures.confidence import confidence_histogram, confidence_scatter
+from recurra.report.figures.confusion import confusion
+from recurra.report.figures.curves import training_curves
+from recurra.report.figures.lengths import length_box, length_histogram
+from recurra.report.figures.ranking import precision_recall, roc
+from recurra.report.figures.residuals import predicted_and_true, residuals
+from recurra.report.figures.scores import scores_with_intervals
+
+__all__ = [
+    "calibration",
+    "class_balance",
+    "confidence_histogram",
+    "confidence_scatter",
+    "confusion",
+    "length_box",
+    "length_histogram",
+    "precision_recall",
+    "predicted_and_true",
+    "residuals",
+    "roc",
+    "scores_with_intervals",
+    "training_curves",
+]
