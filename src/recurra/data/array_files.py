@@ -1,0 +1,140 @@
+"""NumPy files as tables: .npz with sequences in one of three layouts, .npy with one array."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recurra.data.cells import Array
+from recurra.data.files import PART_WORDS
+from recurra.data.tables import Table, join
+from recurra.errors import DataError
+from recurra.ragged import Ragged
+
+_INPUTS = ("values", "inputs", "x", "data", "padded", "signal", "texts", "text")
+_TARGETS = ("targets", "target", "labels", "label", "y")
+SIGNAL = "signal"
+TARGET = "target"
+
+
+def npz_table(data: bytes, source: str) -> Table:
+    """Read the arrays of an .npz file, one row per sequence. Capital letters do not count in the names.
+
+    The sequences are one of: `values` (N, F) or (N,) with `offsets` (S + 1,); `x` (S, T, F) or (S, T) with
+    `lengths` (S,); `x` without lengths, where steps of only NaN at the end are no steps; `texts` (S,). The
+    same with "_train" and "_test" after each name gives a split. `targets` (or `labels`, `y`) has S rows;
+    `features` names the F features; every other array of S rows is a column. Arrays of objects hold pickled
+    code and are refused.
+    """
+    arrays = _load(data, source)
+    parts: dict[str | None, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        base, part = _part(name)
+        parts.setdefault(part, {})[base] = array
+    shared = parts.pop(None, {})
+    if not parts or any(key in shared for key in _INPUTS):
+        return _table({name.lower(): array for name, array in arrays.items()}, source)
+    tables = [
+        _table({**shared, **own}, source).with_column("split", [part] * _count({**shared, **own}, source))
+        for part, own in parts.items()
+    ]
+    return join(tables, source)
+
+
+def npy_table(data: bytes, source: str) -> Table:
+    """Read an .npy file: (S, T, F) or (S, T) numbers, or (S,) texts."""
+    return _table({"x": array_of(data, source)}, source)
+
+
+def array_of(data: bytes, source: str) -> Array:
+    """Return the array of an .npy file; raises DataError for damage and for arrays of objects."""
+    try:
+        array: Array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(_unreadable(source, error)) from None
+    return array
+
+
+def _load(data: bytes, source: str) -> dict[str, Array]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise DataError(_unreadable(source, error)) from None
+
+
+def _unreadable(source: str, error: Exception) -> str:
+    if "allow_pickle" in str(error):
+        return (
+            f"{source} holds arrays of Python objects, which are pickled code and never loaded; save sequences "
+            "of different lengths as values and offsets"
+        )
+    return f"{source} is not a NumPy file that can be read ({str(error).splitlines()[0]})"
+
+
+def _part(name: str) -> tuple[str, str | None]:
+    base, _, last = name.lower().rpartition("_")
+    if base and last in PART_WORDS:
+        return base, PART_WORDS[last]
+    first, _, rest = name.lower().partition("_")
+    return (rest, PART_WORDS[first]) if rest and first in PART_WORDS else (name.lower(), None)
+
+
+def _inputs_name(arrays: Mapping[str, Array], source: str) -> str:
+    name = next((name for name in _INPUTS if name in arrays), None)
+    if name is None:
+        raise DataError(
+            f"{source} must hold an array called values (with offsets) or x; it holds {', '.join(sorted(arrays))}"
+        )
+    return name
+
+
+def _count(arrays: Mapping[str, Array], source: str) -> int:
+    return len(_sequences(arrays, _inputs_name(arrays, source), source))
+
+
+def _table(arrays: Mapping[str, Array], source: str) -> Table:
+    name = _inputs_name(arrays, source)
+    sequences = _sequences(arrays, name, source)
+    texts = len(sequences) > 0 and isinstance(sequences[0], str)
+    columns: dict[str, Any] = {"text" if texts else SIGNAL: sequences}
+    for other, array in arrays.items():
+        if other in (name, "offsets", "lengths", "features"):
+            continue
+        if array.ndim and len(array) == len(sequences):
+            columns[TARGET if other in _TARGETS else other] = array if array.ndim == 1 else list(array)
+        elif other in _TARGETS:
+            raise DataError(
+                f"{source}: {other} must have one row per sequence ({len(sequences)}), got {array.shape}"
+            )
+    features = tuple(str(item) for item in arrays["features"]) if "features" in arrays else ()
+    return Table(columns=columns, source=source, features=features)
+
+
+def _sequences(arrays: Mapping[str, Array], name: str, source: str) -> list[Any]:
+    values = arrays[name]
+    if "offsets" in arrays:
+        return list(Ragged(values=values, offsets=arrays["offsets"]))
+    if values.dtype.kind in "US" and values.ndim == 1:
+        return [str(item) for item in values]
+    if values.dtype.kind not in "biuf" or values.ndim not in (2, 3):
+        raise DataError(
+            f"{source}: {name} must be numbers of shape (sequences, steps) or (sequences, steps, features), got "
+            f"{values.dtype} of shape {values.shape}"
+        )
+    block = values[:, :, None] if values.ndim == 2 else values
+    if "lengths" in arrays:
+        return list(Ragged.from_padded(block, arrays["lengths"]))
+    return _without_tail(block)
+
+
+def _without_tail(block: Array) -> list[Array]:
+    if block.dtype.kind != "f":
+        return list(block)
+    present = ~np.isnan(block).all(axis=2)
+    reach = np.where(present, np.arange(1, block.shape[1] + 1), 0).max(axis=1, initial=0)
+    return list(Ragged.from_padded(block, reach))
