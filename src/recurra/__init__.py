@@ -1,3 +1,71 @@
-"""Recurra: recurrent networks made practical."""
+"""Recurra: recurrent networks made practical.
+
+Train one on your own sequences in minutes on a plain CPU, learn honestly whether it beats the simple alternatives,
+and run it anywhere. Every public name is here; each is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "BPE": "recurra.data.text",
+    "Characters": "recurra.data.text",
+    "Classifier": "recurra.tasks.classifier",
+    "Comparison": "recurra.evaluation.compare",
+    "Dataset": "recurra.data.dataset",
+    "Events": "recurra.data.events",
+    "Network": "recurra.spec",
+    "Ragged": "recurra.ragged",
+    "RecurraError": "recurra.errors",
+    "Regressor": "recurra.tasks.regressor",
+    "Signal": "recurra.data.signal",
+    "Training": "recurra.spec",
+    "Words": "recurra.data.text",
+    "compare": "recurra.evaluation.compare",
+    "demo_reviews": "recurra.data.demo",
+    "errors": "recurra.errors",
+    "from_torch": "recurra.nn",
+    "inspect": "recurra.data.inspection",
+    "load": "recurra.runtime.store",
+    "nn": "recurra.nn",
+    "read": "recurra.data.reading",
+}
+_RENAMED = {"load": "load_predictor"}
+_MODULES = ("errors", "nn")
+
+__all__ = [*sorted(_HOMES), "__version__"]
+
+if TYPE_CHECKING:
+    from recurra import errors, nn
+    from recurra.data.dataset import Dataset
+    from recurra.data.demo import demo_reviews
+    from recurra.data.events import Events
+    from recurra.data.inspection import inspect
+    from recurra.data.reading import read
+    from recurra.data.signal import Signal
+    from recurra.data.text import BPE, Characters, Words
+    from recurra.errors import RecurraError
+    from recurra.evaluation.compare import Comparison, compare
+    from recurra.nn import from_torch
+    from recurra.ragged import Ragged
+    from recurra.runtime.store import load_predictor as load
+    from recurra.spec import Network, Training
+    from recurra.tasks.classifier import Classifier
+    from recurra.tasks.regressor import Regressor
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'recurra' has no attribute {name!r}")
+    module = import_module(_HOMES[name])
+    value = module if name in _MODULES else getattr(module, _RENAMED.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

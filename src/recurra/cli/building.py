@@ -40,6 +40,13 @@ READ_OPTIONS = (
     "separator",
     "header",
     "multilabel",
+    "categories",
+    "kind",
+    "rows",
+    "time_format",
+    "time_order",
+    "pattern",
+    "rows_per_step",
 )
 SPLIT_OPTIONS = ("group", "order", "validation", "test", "split_seed")
 

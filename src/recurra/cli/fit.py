@@ -89,11 +89,10 @@ def _finish(
     fitted: Any,
     seconds: float,
 ) -> dict[str, Any]:
-    from recurra.evaluation.record import model_record, write_fit_report
+    from recurra.evaluation.record import fit_pages
 
     scores = {name: model.scores(part) for name, part in parts.items()}
-    record = model_record(model, parts, scores, seconds=seconds)
-    extras = write_fit_report(record, model)
+    extras = fit_pages(model, parts, scores, seconds=seconds, name=output.name)
     path = model.save(output, scores=scores, data={"reading": data, **_data_facts(parts)}, extras=extras)
     shutil.rmtree(checkpoints(output), ignore_errors=True)
     return {

@@ -79,6 +79,13 @@ DATA = _flags(
     ("time", str, "Column with the time of a row, in a long table."),
     ("static", list[str], "Numeric column that belongs to the whole sequence."),
     ("split", str, "Column that says train, validation or test."),
+    ("categories", list[str], "Input column whose numbers are names: item numbers, codes."),
+    ("kind", str, "text, signal or events, where the data leave it open."),
+    ("rows", str, "What a row is: sequences or steps."),
+    ("time_format", str, "Pattern of dates that are not ISO 8601."),
+    ("time_order", str, "sort or refuse rows that are out of order."),
+    ("pattern", str, "For folders of one file per sequence: a regular expression that names columns."),
+    ("rows_per_step", int, "For such files: lines per step."),
     ("multilabel", str, "Separator between several labels in one cell, such as '|'."),
 )
 SPLITS = _flags(

@@ -35,7 +35,7 @@ def lines_of(stream: Any) -> Iterator[str]:
 
 def parse_line(line: str, position: int) -> Any:
     """One input per line: a JSON text, a JSON list of numbers or rows, an object with "input", or plain text."""
-    if not line[:1] in ('"', "[", "{"):
+    if line[:1] not in ('"', "[", "{"):
         return line
     try:
         value = json.loads(line)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from recurra.data.text import Characters
 from recurra.data.splits import stratified
+from recurra.data.text import Characters
 from recurra.errors import InputError
 from recurra.evaluation import judging
 from recurra.evaluation.baselines import Baseline, choose
@@ -48,6 +48,7 @@ class Entry:
     ingredients: Array
     answers: Array
     estimator: SequenceEstimator | None = None
+    best_seed: int = 0
     histories: tuple[Any, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,6 +76,7 @@ class Comparison:
 
     winner: name of the recurrent row that is best on validation; baseline: likewise of the baselines.
     difference: by how much the winner is better than that baseline on test. verdict: all of it in a sentence.
+    parts: the data of each split; coded: the encoded targets of the test split.
     """
 
     task: str
@@ -86,10 +88,8 @@ class Comparison:
     verdict: str
     sizes: Mapping[str, int]
     notes: tuple[str, ...]
-    test: Materials
-    targets: Array
-    labels: tuple[str, ...] = ()
-    lengths: Mapping[str, Array] = field(default_factory=dict)
+    parts: Mapping[str, Materials]
+    coded: Array
 
     def row(self, name: str) -> Entry:
         """The row of that name."""
@@ -252,14 +252,17 @@ def _network_row(
         fitted.append(again)
     judge = _judge(fitted[0])
     coded = _coded(fitted[0], parts)
-    answers = {part: [_answer(model, parts[part]) for model in fitted] for part in PARTS}
+    answers = {part: [model.answers(parts[part]) for model in fitted] for part in PARTS}
     score = {part: [_scores(fitted[0], a, coded[part]) for a in answers[part]] for part in PARTS}
     sign = 1.0 if judge.rises else -1.0
     on_held = [scores[judge.score] for scores in score["validation"]]
     best = int(np.argmax(sign * np.asarray(on_held)))
     summary = fitted[0].summary()
     ingredients = np.stack(
-        [judge.ingredients(_decided(fitted[0], a), coded["test"]) for a in answers["test"]]
+        [
+            judge.ingredients(model.decided(a), coded["test"])
+            for model, a in zip(fitted, answers["test"], strict=True)
+        ]
     )
     return Entry(
         name=name,
@@ -278,6 +281,7 @@ def _network_row(
         ingredients=ingredients,
         answers=np.stack(answers["test"]),
         estimator=fitted[best],
+        best_seed=best,
         histories=tuple(model.history_ for model in fitted),
     )
 
@@ -301,7 +305,7 @@ def _baseline_row(
     seconds = time.perf_counter() - begin
     answers = {part: baseline.answer(parts[part]) for part in PARTS}
     score = {part: _scores(None, answers[part], coded[part], like=fitted) for part in PARTS}
-    ingredients = judge.ingredients(_decided(fitted, answers["test"], own=False), coded["test"])[None]
+    ingredients = judge.ingredients(_baseline_decisions(fitted, answers["test"]), coded["test"])[None]
     sign = 1.0 if judge.rises else -1.0
     return Entry(
         name=kind.name,
@@ -336,7 +340,6 @@ def _concluded(
     others = [row for row in rows if row.kind == "baseline"]
     baseline = _best(others, judge) if others else None
     found = None if baseline is None else judging.difference(winner.ingredients, baseline.ingredients, judge)
-    labels = tuple(str(c) for c in model.target_.classes) if task == "classifier" else ()
     return Comparison(
         task=task,
         judge=judge,
@@ -347,10 +350,8 @@ def _concluded(
         verdict=judging.verdict(winner.name, baseline.name if baseline else None, found, judge),
         sizes={name: len(parts[name]) for name in PARTS},
         notes=(*notes, *model.notes_),
-        test=parts["test"],
-        targets=coded["test"],
-        labels=labels,
-        lengths={name: model.encoder_.encode(parts[name].inputs).lengths for name in PARTS},
+        parts=dict(parts),
+        coded=coded["test"],
     )
 
 
@@ -361,25 +362,13 @@ def _best(rows: Sequence[Entry], judge: Judge) -> Entry:
 
 def _coded(model: SequenceEstimator | None, parts: Mapping[str, Materials]) -> dict[str, Array]:
     assert model is not None
-    if model.task == "regressor":
-        return {name: np.asarray(part.targets, dtype=np.float64) for name, part in parts.items()}
-    return {name: model.target_.encode(part.targets) for name, part in parts.items()}
+    return {name: model.coded(part) for name, part in parts.items()}
 
 
-def _answer(model: SequenceEstimator, part: Materials) -> Array:
-    predictor: Any = model.predictor_
-    if model.task == "regressor":
-        return np.asarray(predictor.predict(part.inputs, part.static), dtype=np.float64)
-    return np.asarray(predictor.predict_proba(part.inputs, part.static))
-
-
-def _decided(model: SequenceEstimator, answers: Array, *, own: bool = True) -> Array:
-    """Decisions; a baseline decides by the most probable class, a network by its own threshold."""
+def _baseline_decisions(model: SequenceEstimator, answers: Array) -> Array:
+    """A baseline decides by the most probable class; a network by its own threshold."""
     if model.task == "regressor":
         return answers
-    if own:
-        predictor: Any = model.predictor_
-        return np.asarray(predictor.decide(answers))
     return answers >= 0.5 if getattr(model, "multilabel_", False) else answers.argmax(axis=1)
 
 

@@ -53,7 +53,9 @@ class Model:
 
     def parameters(self) -> dict[str, Parameter]:
         """Every trained array by its full name `<node>.<part>`."""
-        return {f"{node.name}.{part}": made for node in self.nodes for part, made in node.parameters().items()}
+        return {
+            f"{node.name}.{part}": made for node in self.nodes for part, made in node.parameters().items()
+        }
 
     def initial(self, seed: int) -> dict[str, Array]:
         """Starting values; each array draws from its own stream, so adding one does not change the others."""

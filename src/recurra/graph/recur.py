@@ -11,7 +11,7 @@ import numpy as np
 from recurra import kernels
 from recurra.graph.node import Init, Node, Parameter, glorot, normal, ones, uniform, zeros
 from recurra.graph.run import Flow, Parameters, Run
-from recurra.kernels import NormWeights, RecurWeights
+from recurra.kernels import NormWeights, RecurWeights, shaping
 from recurra.ragged import Array
 from recurra.spec import Network
 
@@ -70,7 +70,9 @@ class Recur(Node):
         into = bound if plain else _per_gate(net.gates, glorot)
         back = bound if plain else _per_gate(net.gates, _orthogonal)
         found = {
-            f"weight_ih_{end}": Parameter(shape=(rows, self.layer_inputs(place.layer)), role="weight", init=into),
+            f"weight_ih_{end}": Parameter(
+                shape=(rows, self.layer_inputs(place.layer)), role="weight", init=into
+            ),
             f"weight_hh_{end}": Parameter(shape=(rows, size), role="recurrent", init=back),
             f"bias_ih_{end}": Parameter(shape=(rows,), role="bias", init=self._bias()),
             f"bias_hh_{end}": Parameter(shape=(rows,), role="bias", init=zeros),
@@ -98,7 +100,9 @@ class Recur(Node):
 
         return start
 
-    def weights(self, parameters: Parameters, place: Place, cache: dict[str, Any] | None = None) -> RecurWeights:
+    def weights(
+        self, parameters: Parameters, place: Place, cache: dict[str, Any] | None = None
+    ) -> RecurWeights:
         """The weights of one layer and direction; from `cache` where it holds them (packed, inference)."""
         key = f"{self.name}.{place.suffix}"
         if cache is not None and key in cache:
@@ -177,7 +181,7 @@ class Recur(Node):
         if self.network.initial_state == "zero":
             return None, None
         names = ("h0", "c0") if self.has_cells else ("h0",)
-        learnt = [kernels.repeat_row(self.take(parameters, f"{n}_{place.suffix}"), rows) for n in names]
+        learnt = [shaping.repeat_row(self.take(parameters, f"{n}_{place.suffix}"), rows) for n in names]
         return learnt[0], (learnt[1] if self.has_cells else None)
 
     def _dropped(self, values: Any, rate: float, run: Run, place: str) -> Any:
@@ -189,14 +193,18 @@ class Recur(Node):
         if not run.training or rate == 0.0:
             return None
         shape = (flow.rows, self.network.hidden_size)
-        return kernels.dropout_mask(shape, rate, run.seed_for(f"{self.name}.h.{place.suffix}"), like=flow.values)
+        return shaping.dropout_mask_like(
+            shape, rate, run.seed_for(f"{self.name}.h.{place.suffix}"), like=flow.values
+        )
 
     def _zones(self, flow: Flow, run: Run, place: Place) -> Any:
         rate = self.network.zoneout
         if not run.training or rate == 0.0:
             return None
         shape = (len(flow.values), self.network.hidden_size * (2 if self.has_cells else 1))
-        return kernels.keep_mask(shape, rate, run.seed_for(f"{self.name}.z.{place.suffix}"), like=flow.values)
+        return shaping.keep_mask_like(
+            shape, rate, run.seed_for(f"{self.name}.z.{place.suffix}"), like=flow.values
+        )
 
     def operations(self) -> int:
         net = self.network

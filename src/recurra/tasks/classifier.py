@@ -11,12 +11,13 @@ from recurra import kernels
 from recurra.data.encoder import InputSpec
 from recurra.data.targets import LabelEncoder, MultiLabelEncoder
 from recurra.errors import SpecError
+from recurra.kernels.shaping import row_mean
 from recurra.metrics import choose_threshold, choose_thresholds
 from recurra.ragged import Array
 from recurra.runtime.predictor import ClassifierPredictor, Predictor
 from recurra.spec import Network, Training
 from recurra.tasks.estimator import SequenceEstimator
-from recurra.tasks.materials import materials
+from recurra.tasks.materials import Materials, materials
 from recurra.tasks.problem import Examples
 
 THRESHOLDS = ("f1", "cost")
@@ -113,14 +114,14 @@ class Classifier(SequenceEstimator):
     def _loss(self, training: Training) -> Callable[[Any, Any], Any]:
         smoothing = training.label_smoothing
         if self.multilabel_:
-            return lambda outputs, targets: kernels.row_mean(
+            return lambda outputs, targets: row_mean(
                 kernels.binary_cross_entropy(outputs, _smoothed(targets, smoothing))
             )
         return lambda outputs, targets: kernels.cross_entropy(outputs, targets, label_smoothing=smoothing)
 
     def _numpy_loss(self, outputs: Array, examples: Examples) -> float:
         if self.multilabel_:
-            losses = kernels.row_mean(kernels.binary_cross_entropy(outputs, examples.targets))
+            losses = row_mean(kernels.binary_cross_entropy(outputs, examples.targets))
         else:
             losses = kernels.cross_entropy(outputs, examples.targets)
         return float(kernels.weighted_mean(losses, examples.weights))
@@ -144,6 +145,19 @@ class Classifier(SequenceEstimator):
             self.threshold_ = choose_thresholds(held.targets, probabilities, **options).tolist()
         else:
             self.threshold_ = choose_threshold(held.targets, probabilities[:, 1], **options).threshold
+
+    def answers(self, given: Materials) -> Array:
+        """(S, C) probabilities."""
+        found: Array = self.predictor_.predict_proba(given.inputs, given.static)
+        return found
+
+    def decided(self, answers: Array) -> Array:
+        """Class numbers, or a 0/1 table, by the model's own threshold."""
+        return np.asarray(self.predictor_.decide(answers))
+
+    def coded(self, given: Materials) -> Array:
+        """Targets as class numbers, or a 0/1 table."""
+        return np.asarray(self.target_.encode(given.targets))
 
     def _config(self) -> dict[str, Any]:
         return {"multilabel": self.multilabel_, "threshold": self.threshold_}

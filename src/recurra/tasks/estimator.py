@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from recurra.data.encoder import Encoder, InputSpec
+from recurra.data.encoder import Encoder, InputSpec, truncated
 from recurra.data.signal import Signal
 from recurra.data.text import Words
 from recurra.errors import InputError, NotFittedError, SpecError, nearest
@@ -180,7 +180,7 @@ class SequenceEstimator(ABC):
         """Fit everything that is learnt from data before training, on the training split alone."""
         spec = self.inputs if self.inputs is not None else _default_spec(train)
         self.network_ = network.resolved()
-        self.encoder_: Encoder = spec.fit(train.inputs)
+        self.encoder_: Encoder = spec.fit(train.inputs, train.features or None)
         self.target_ = self._fit_target(train.targets)
         scaler = None if train.static is None else StaticScaler.fit(train.static, train.static_names)
         self.head_ = Head(outputs=self._outputs(), pooling=self.pooling, static=scaler)
@@ -189,7 +189,7 @@ class SequenceEstimator(ABC):
     def _encode(self, held: Materials) -> Examples:
         static = None if self.head_.static is None else self.head_.static.transform(held.static, len(held))
         return Examples(
-            batch=self.encoder_.encode(held.inputs),
+            batch=self.encode_materials(held),
             targets=self.target_.encode(held.targets),
             static=static,
             weights=None if held.weights is None else np.asarray(held.weights, dtype=np.float32),
@@ -207,7 +207,7 @@ class SequenceEstimator(ABC):
         if self.encoder_.kind == "tokens":
             side = getattr(self.encoder_.spec, "truncate", "end")
             cut = Examples(
-                batch=_truncated(made.batch, limit, side),
+                batch=truncated(made.batch, limit, side),
                 targets=made.targets,
                 static=made.static,
                 weights=made.weights,
@@ -218,10 +218,17 @@ class SequenceEstimator(ABC):
                 f"was cut for training ({lost} of {len(made.batch.values)} tokens); predictions read all of it"
             )
             return cut, (note,), None
-        if network.bidirectional:
-            note = f"{over} of {len(made)} training sequences are longer than {limit} steps; a bidirectional network is trained on them whole"
+        if network.bidirectional or self.pooling == "attention":
+            reason = "a bidirectional network" if network.bidirectional else "attention pooling"
+            note = (
+                f"{over} of {len(made)} training sequences are longer than sequence_length={limit}; "
+                f"{reason} cannot carry its state over windows, so they are trained whole"
+            )
             return made, (note,), None
-        note = f"{over} of {len(made)} training sequences are trained in windows of at most {limit} steps with carried state"
+        note = (
+            f"{over} of {len(made)} training sequences are longer than sequence_length={limit}: "
+            "they are trained in windows with carried state"
+        )
         return made, (note,), limit
 
     def _prepare(self, network: Network, training: Training, train: Examples, held: Examples) -> None:
@@ -321,20 +328,48 @@ class SequenceEstimator(ABC):
         given = materials(inputs, targets, static)
         return self.predictor_.scores(given.inputs, given.targets, given.static)
 
+    def encode_materials(self, given: Materials) -> Ragged:
+        """What the model reads of some materials."""
+        return self.encoder_.encode(given.inputs, given.features or None)
+
+    @abstractmethod
+    def answers(self, given: Materials) -> Array:
+        """Probabilities (S, C), or numbers in the targets' units."""
+
+    @abstractmethod
+    def decided(self, answers: Array) -> Array:
+        """Class numbers, a 0/1 table, or the numbers themselves."""
+
+    @abstractmethod
+    def coded(self, given: Materials) -> Array:
+        """Targets as class numbers, a 0/1 table, or numbers in their own units."""
+
     def summary(self) -> Summary:
         """Parameters in all and by part, stored megabytes, operations per step."""
         if not hasattr(self, "model_"):
             raise NotFittedError("the model is built from data; call fit(...) first")
         return summarise(self.model_)
 
-    def save(self, path: str | Path, *, scores: Mapping[str, Any] | None = None) -> Path:
-        """Write a bundle: a folder that `recurra.load` reads without torch. Atomic."""
+    def save(
+        self,
+        path: str | Path,
+        *,
+        scores: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        extras: Mapping[str, bytes] | None = None,
+    ) -> Path:
+        """Write a bundle: a folder that `recurra.load` reads without torch. Atomic.
+
+        scores: measured scores by split, for the model card. data: facts about the data, kept in the bundle.
+        extras: further files to leave beside the model; never read by `load`.
+        """
         return save_predictor(
             self.predictor_,
             path,
             training=self.training_.to_dict(),
             scores=dict(scores or self.fitted_best()),
-            data={"fingerprint": self.fingerprint_, "notes": list(self.notes_)},
+            data={"fingerprint": self.fingerprint_, "notes": list(self.notes_), **dict(data or {})},
+            extras=extras,
         )
 
     def fitted_best(self) -> dict[str, Any]:
@@ -404,14 +439,3 @@ def _default_spec(train: Materials) -> InputSpec:
 
         return Events()
     return Signal()
-
-
-def _truncated(batch: Ragged, limit: int, side: str) -> Ragged:
-    """Every sequence cut to `limit` elements, at its end or its start."""
-    lengths = np.minimum(batch.lengths, limit)
-    begin = batch.offsets[:-1] if side == "end" else batch.offsets[1:] - lengths
-    ends = np.cumsum(lengths)
-    rows = np.arange(int(ends[-1]), dtype=np.int64) + np.repeat(begin - (ends - lengths), lengths)
-    offsets = np.concatenate([[0], ends]).astype(np.int64)
-    columns = {name: column[rows] for name, column in batch.columns.items()}
-    return Ragged(values=np.asarray(batch.values)[rows], offsets=offsets, columns=columns)

@@ -18,7 +18,8 @@ from recurra.tasks.problem import fingerprint
 class Materials:
     """Sequences, their targets, their static features and weights.
 
-    kind: "text", "signal" or "events"; inputs: list of texts, or `Ragged`.
+    kind: "text", "signal" or "events"; inputs: list of texts, or `Ragged`; features: names of the numbers per
+    step, where they are known.
     """
 
     inputs: Any
@@ -28,6 +29,7 @@ class Materials:
     weights: Array | None
     split: Array | None
     kind: str
+    features: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -45,6 +47,7 @@ class Materials:
             weights=_pick(self.weights, index),
             split=_pick(self.split, index),
             kind=self.kind,
+            features=self.features,
         )
 
     def part(self, name: str) -> Materials:
@@ -72,12 +75,14 @@ def _pick(values: Any, index: Array) -> Any:
 def materials(inputs: Any, targets: Any = None, static: Any = None, weights: Any = None) -> Materials:
     """Bring lists, arrays, pandas and polars columns, `Ragged` and `Dataset` into one shape."""
     names: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
     split = None
     if isinstance(inputs, Dataset):
         dataset = inputs
         targets = dataset.targets if targets is None else targets
         static = dataset.static if static is None else static
         names, split, inputs = tuple(dataset.static_names), dataset.split, dataset.inputs
+        features = tuple(dataset.features)
     sequences, kind = _sequences(inputs)
     made = Materials(
         inputs=sequences,
@@ -87,6 +92,7 @@ def materials(inputs: Any, targets: Any = None, static: Any = None, weights: Any
         weights=None if weights is None else np.asarray(weights, dtype=np.float64),
         split=None if split is None or not _is_complete(split) else np.asarray(split),
         kind=kind,
+        features=features,
     )
     _check_lengths(made)
     return made

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from recurra import kernels
 from recurra.data.encoder import InputSpec
 from recurra.data.targets import NumberEncoder
 from recurra.errors import SpecError, nearest
+from recurra.kernels.shaping import row_mean
 from recurra.ragged import Array
 from recurra.runtime.predictor import Predictor, RegressorPredictor
 from recurra.spec import Network, Training
 from recurra.tasks.estimator import SequenceEstimator
+from recurra.tasks.materials import Materials
 from recurra.tasks.problem import Examples
 
 LOSSES = {
@@ -70,10 +74,10 @@ class Regressor(SequenceEstimator):
         if training.label_smoothing:
             raise SpecError("label_smoothing has no effect on numbers; leave it out")
         distance = LOSSES[self.loss]
-        return lambda outputs, targets: kernels.row_mean(distance(outputs, targets))
+        return lambda outputs, targets: row_mean(distance(outputs, targets))
 
     def _numpy_loss(self, outputs: Array, examples: Examples) -> float:
-        losses = kernels.row_mean(LOSSES[self.loss](outputs, examples.targets))
+        losses = row_mean(LOSSES[self.loss](outputs, examples.targets))
         return float(kernels.weighted_mean(losses, examples.weights))
 
     def _epoch_scores(self, predictor: Any, outputs: Array, examples: Examples) -> dict[str, float]:
@@ -84,6 +88,18 @@ class Regressor(SequenceEstimator):
     @property
     def _default_monitor(self) -> str:
         return "rmse"
+
+    def answers(self, given: Materials) -> Array:
+        """Predicted numbers in the targets' units."""
+        return np.asarray(self.predictor_.predict(given.inputs, given.static), dtype=np.float64)
+
+    def decided(self, answers: Array) -> Array:
+        """The numbers themselves."""
+        return answers
+
+    def coded(self, given: Materials) -> Array:
+        """Targets in their own units."""
+        return np.asarray(given.targets, dtype=np.float64)
 
     def _config(self) -> dict[str, Any]:
         return {"loss": self.loss}

@@ -1,0 +1,242 @@
+"""What is measured of trained models, as the plain records that reports and `--json` show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recurra.data.dataset import Dataset
+from recurra.evaluation.compare import Comparison, Entry
+from recurra.metrics import calibration_curve, confidence_summary, confusion_matrix, json_scores, roc_curve
+from recurra.ragged import Array
+from recurra.report.html import render
+from recurra.report.pages import compare_report, fit_report
+from recurra.tasks.estimator import SequenceEstimator
+from recurra.tasks.materials import Materials, materials
+
+WRONG = 25
+"""Wrong predictions that a report lists, the most confident first."""
+CURVES = 12
+"""ROC curves that one figure can hold."""
+
+
+def model_record(
+    name: str,
+    model: SequenceEstimator,
+    test: Materials,
+    scores: Mapping[str, Mapping[str, float]],
+    seconds: float,
+) -> dict[str, Any]:
+    """Everything about one fitted model that a page shows; `scores` by split, the test split scored here alone."""
+    summary = model.summary()
+    answers = model.answers(test)
+    return {
+        "name": name,
+        "kind": "recurrent",
+        "description": str(model.network_.cell),
+        "scores": {split: json_scores(dict(values)) for split, values in scores.items()},
+        "parameters": summary.parts,
+        "megabytes": summary.megabytes,
+        "seconds": seconds,
+        "history": [dict(record) for record in model.history_.epochs],
+        "notes": list(model.notes_),
+        **test_record(model, answers, model.coded(test), test.inputs),
+    }
+
+
+def test_record(model: SequenceEstimator, answers: Array, coded: Array, inputs: Any) -> dict[str, Any]:
+    """Confusion, confidence, calibration and curves of classes; truth and prediction of numbers."""
+    if model.task == "regressor":
+        return {"predictions": _predictions(coded, answers)}
+    names = [str(label) for label in model.target_.classes]
+    if getattr(model, "multilabel_", False):
+        return {"labels": names, "roc": _curves(coded.astype(bool), answers, names)}
+    decided = model.decided(answers)
+    chosen = answers[np.arange(len(decided)), decided]
+    right = decided == coded
+    outcomes = coded[:, None] == np.arange(len(names))[None, :]
+    columns = [1] if len(names) == 2 else range(len(names))
+    return {
+        "labels": names,
+        "confusion": confusion_matrix(coded, decided, labels=list(range(len(names)))).tolist(),
+        "confidence": {
+            "confidence": chosen.tolist(),
+            "correct": right.tolist(),
+            "lengths": [len(item) for item in inputs]
+            if isinstance(inputs, list)
+            else inputs.lengths.tolist(),
+            "summary": _confidence(answers, coded, decided),
+        },
+        "calibration": _bins(coded, answers),
+        "roc": _curves(outcomes[:, columns], answers[:, columns], [names[c] for c in columns]),
+        "errors": _wrong(inputs, names, coded, decided, chosen),
+    }
+
+
+def _predictions(truth: Array, predicted: Array) -> dict[str, Any]:
+    if truth.ndim == 1:
+        return {"truth": truth.tolist(), "predicted": np.asarray(predicted).reshape(-1).tolist()}
+    return {
+        f"number {k}": {"truth": truth[:, k].tolist(), "predicted": predicted[:, k].tolist()}
+        for k in range(truth.shape[1])
+    }
+
+
+def _confidence(answers: Array, coded: Array, decided: Array) -> dict[str, Any]:
+    found = confidence_summary(coded, answers, y_pred=decided)
+    return {name: value for name, value in vars(found).items() if isinstance(value, (int, float))}
+
+
+def _bins(coded: Array, answers: Array) -> list[dict[str, float]]:
+    curve = calibration_curve(coded, answers)
+    return [dict(zip(curve.columns(), row, strict=True)) for row in curve.rows()]
+
+
+def _curves(outcomes: Array, answers: Array, names: list[str]) -> dict[str, Any]:
+    found = {}
+    for column, name in list(enumerate(names))[:CURVES]:
+        if 0 < outcomes[:, column].sum() < len(outcomes):
+            curve = roc_curve(outcomes[:, column], answers[:, column])
+            found[name] = (curve.fpr.tolist(), curve.tpr.tolist(), curve.area)
+    return found
+
+
+def _wrong(
+    inputs: Any, names: list[str], coded: Array, decided: Array, chosen: Array
+) -> list[dict[str, Any]]:
+    rows = np.flatnonzero(decided != coded)
+    rows = rows[np.argsort(-chosen[rows], kind="stable")][:WRONG]
+    return [
+        {
+            "text": inputs[row]
+            if isinstance(inputs, list)
+            else f"sequence {row} ({inputs.lengths[row]} steps)",
+            "label": names[coded[row]],
+            "predicted": names[decided[row]],
+            "confidence": float(chosen[row]),
+        }
+        for row in rows.tolist()
+    ]
+
+
+def fit_pages(
+    model: SequenceEstimator,
+    parts: Mapping[str, Dataset],
+    scores: Mapping[str, Mapping[str, float]],
+    *,
+    seconds: float,
+    name: str,
+) -> dict[str, bytes]:
+    """The files that `fit` leaves beside a model: report.html, metrics.json and history.jsonl."""
+    given = {split: materials(part) for split, part in parts.items()}
+    record = {
+        "title": f"{model.task.capitalize()}: {name}",
+        "task": model.task,
+        "data": data_record(given, model),
+        "models": [model_record(name, model, given["test"], scores, seconds)],
+        "settings": {**model.network_.to_dict(), **model.training_.to_dict()},
+    }
+    plain = {split: json_scores(dict(values)) for split, values in scores.items()}
+    lines = "".join(json.dumps(dict(epoch), default=float) + "\n" for epoch in model.history_.epochs)
+    return {
+        "report.html": render(fit_report(record)).encode("utf-8", "replace"),
+        "metrics.json": json.dumps(plain, indent=1).encode(),
+        "history.jsonl": lines.encode(),
+    }
+
+
+def data_record(parts: Mapping[str, Materials], model: SequenceEstimator) -> dict[str, Any]:
+    """Lengths and balance of the splits, and what the encoder noticed."""
+    lengths = {name: model.encode_materials(part).lengths.tolist() for name, part in parts.items()}
+    record = {
+        "n": sum(len(part) for part in parts.values()),
+        "lengths_by_split": lengths,
+        "notes": [*model.encoder_.notes, *model.notes_],
+    }
+    if model.task == "classifier":
+        record["class_balance"] = {name: _balance(part.targets) for name, part in parts.items()}
+    return record
+
+
+def _balance(targets: Any) -> dict[str, int]:
+    flat: list[str] = []
+    for target in targets:
+        flat += [str(t) for t in target] if isinstance(target, (tuple, set, list)) else [str(target)]
+    names, counts = np.unique(flat, return_counts=True)
+    return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def comparison_record(outcome: Comparison) -> dict[str, Any]:
+    """What the page of a comparison shows."""
+    best = outcome.best
+    rows = [_row(row) for row in outcome.rows]
+    return {
+        "title": f"Comparison: {outcome.task}",
+        "task": outcome.task,
+        "verdict": outcome.verdict,
+        "winner": outcome.winner,
+        "data": data_record(outcome.parts, best),
+        "rows": rows,
+        "models": [_entry_record(row, outcome) for row in outcome.rows],
+        "settings": {
+            "seeds": len(outcome.row(outcome.winner).seeds),
+            **{n: str(v) for n, v in outcome.sizes.items()},
+        },
+    }
+
+
+def _row(row: Entry) -> dict[str, Any]:
+    made = row.to_dict()
+    measures = list(row.seeds[0])
+    return {**made, "seeds": {measure: [scores[measure] for scores in row.seeds] for measure in measures}}
+
+
+def _entry_record(row: Entry, outcome: Comparison) -> dict[str, Any]:
+    best = outcome.best
+    answers = row.answers[0]
+    base = {
+        "name": row.name,
+        "kind": row.kind,
+        "scores": {"train": row.train, "validation": row.validation, "test": row.scores},
+        "parameters": dict(row.parts),
+        "megabytes": row.megabytes,
+        "seconds": row.seconds,
+        "history": [dict(epoch) for epoch in row.histories[0].epochs] if row.histories else [],
+    }
+    described = row.estimator if row.estimator is not None else best
+    if row.estimator is not None:
+        answers = row.answers[row.best_seed]
+        base["history"] = [dict(epoch) for epoch in row.histories[row.best_seed].epochs]
+    return {**base, **test_record(described, answers, outcome.coded, outcome.parts["test"].inputs)}
+
+
+def save_comparison(outcome: Comparison, folder: str | Path, *, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """Save the winner as a bundle in `folder`, with the page, the table and its history beside it."""
+    best = outcome.best
+    record = outcome.to_dict()
+    row = outcome.row(outcome.winner)
+    extras = {
+        "report.html": render(compare_report(comparison_record(outcome))).encode("utf-8", "replace"),
+        "metrics.json": json.dumps(_plain(record), indent=1).encode(),
+        "history.jsonl": "".join(
+            json.dumps(dict(epoch), default=float) + "\n" for epoch in best.history_.epochs
+        ).encode(),
+    }
+    scores = {"train": row.train, "validation": row.validation, "test": row.scores}
+    data = {"reading": dict(reading), "sizes": dict(outcome.sizes), "verdict": outcome.verdict}
+    path = best.save(folder, scores=scores, data=data, extras=extras)
+    return {**record, "model": str(path), "report": str(path / "report.html")}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
