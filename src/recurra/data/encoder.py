@@ -118,7 +118,12 @@ class Encoder(ABC):
 
     def to_record(self) -> dict[str, Any]:
         """As plain values; the rest is in `files`."""
-        common = {"format": FORMAT, "kind": self.spec.name, "spec": self.spec.to_dict(), "notes": list(self.notes)}
+        common = {
+            "format": FORMAT,
+            "kind": self.spec.name,
+            "spec": self.spec.to_dict(),
+            "notes": list(self.notes),
+        }
         return {**common, **self._content()}
 
     def __eq__(self, other: object) -> bool:
@@ -159,7 +164,9 @@ def input_spec(record: Mapping[str, Any], default: str | None = None) -> InputSp
     options = dict(record)
     kind = options.pop("kind", default)
     if kind not in _KINDS:
-        raise SpecError(f"kind of input must be one of {', '.join(_KINDS)}, got {kind!r}{nearest(str(kind), _KINDS)}")
+        raise SpecError(
+            f"kind of input must be one of {', '.join(_KINDS)}, got {kind!r}{nearest(str(kind), _KINDS)}"
+        )
     return _spec_class(kind).from_dict(options)
 
 
@@ -171,10 +178,14 @@ def encoder_from_record(record: Mapping[str, Any], files: Mapping[str, bytes]) -
     """
     version = expect(record, "format", int, "encoder record")
     if version > FORMAT:
-        raise NewerBundleError(f"encoder has format {version}, this Recurra reads up to {FORMAT}; upgrade Recurra")
+        raise NewerBundleError(
+            f"encoder has format {version}, this Recurra reads up to {FORMAT}; upgrade Recurra"
+        )
     kind = expect(record, "kind", str, "encoder record")
     if kind not in _KINDS or version < 1:
-        raise CorruptBundleError(f"encoder record has kind {kind!r} and format {version}, which nothing writes")
+        raise CorruptBundleError(
+            f"encoder record has kind {kind!r} and format {version}, which nothing writes"
+        )
     return _spec_class(kind).restore(record, files)
 
 
@@ -197,7 +208,9 @@ def expect(record: Any, name: str, kind: type, where: str) -> Any:
         raise CorruptBundleError(f"{where} has no {name!r}")
     value = record[name]
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise CorruptBundleError(f"{where}: {name!r} must be of type {kind.__name__}, got {type(value).__name__}")
+        raise CorruptBundleError(
+            f"{where}: {name!r} must be of type {kind.__name__}, got {type(value).__name__}"
+        )
     return value
 
 
@@ -213,7 +226,9 @@ def read_json(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     if name not in files:
         raise CorruptBundleError(f"{name} is missing; the bundle is incomplete")
     try:
-        made = json.loads(bytes(files[name]).decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_once)
+        made = json.loads(
+            bytes(files[name]).decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_once
+        )
     except (ValueError, RecursionError) as error:
         raise CorruptBundleError(f"{name} is not valid JSON: {str(error)[:200]}") from None
     if not isinstance(made, dict):

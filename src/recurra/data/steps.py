@@ -1,127 +1,329 @@
-"""Columns of steps as the numeric matrix and the categorical columns of a `Ragged`."""
+"""Sequences of numbers and categories, however they were handed over, in one shape."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from recurra.data.cells import Array, Floats, categories, mostly_numbers, numbers, parsed, short
-from recurra.data.tables import Cells, Table
-from recurra.errors import DataError
-from recurra.ragged import Ragged
+from recurra.errors import DataError, nearest
+from recurra.ragged import Array, Ragged
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+TIME = "time"
+"""The column that says when a step happened, in seconds; never a feature by itself."""
+
+ID = "id"
+"""Name of the only column where the sequences are plain ids."""
+
+EXACT = 2**53
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class Steps:
-    """N steps of all sequences: numeric features (N, F), their names, categorical columns, and times if any."""
+    """N steps of S sequences.
+
+    values: (N, F) float64, NaN where missing. names: of the F columns, or None where nobody named them.
+    categories: (N,) texts per categorical column. time: (N,) float64 seconds, or None. offsets: (S + 1,).
+    """
 
     values: Floats
-    features: tuple[str, ...]
-    categorical: dict[str, Array]
-    time: Floats | None = None
+    names: tuple[str, ...] | None
+    categories: Mapping[str, list[str]]
+    time: Floats | None
+    offsets: npt.NDArray[np.int64]
 
-    @property
-    def kind(self) -> str:
-        """ "events" where there is a categorical column, else "signal"."""
-        return "events" if self.categorical else "signal"
+    def where(self, row: int) -> str:
+        """Say in words which step a row is."""
+        sequence = int(np.searchsorted(self.offsets, row, side="right")) - 1
+        return f"sequence {sequence}, step {row - int(self.offsets[sequence])}"
 
-    def ordered(self, order: Array) -> Steps:
-        """Return the steps in another order."""
-        return Steps(
-            values=self.values[order],
-            features=self.features,
-            categorical={name: column[order] for name, column in self.categorical.items()},
-            time=None if self.time is None else self.time[order],
-        )
-
-    def ragged(self, offsets: Any) -> Ragged:
-        """Return the steps as sequences."""
-        columns = dict(self.categorical)
-        if self.time is not None:
-            columns["time"] = self.time
-        return Ragged(values=self.values, offsets=offsets, columns=columns)
+    def column(self, position: int) -> str:
+        """Say in words which numeric column a position is."""
+        return repr(self.names[position]) if self.names else f"number {position}"
 
 
-def read_steps(
-    table: Table, names: Sequence[str], as_categories: Collection[str], time: Floats | None
-) -> Steps:
-    """Read columns, one row per step: numbers as features, texts as categories.
+def read_steps(inputs: Any, features: Any = None, *, ids: bool = False) -> Steps:
+    """Bring inputs into one shape.
 
-    A column in which more than half of the cells are numbers is numeric, and its other cells are errors; name
-    it in `as_categories` to read numbers as categories.
+    inputs: a `Ragged` with values (N,) or (N, F) and further named columns; a `Dataset` of signals or events; a
+        list with one sequence each: arrays (T,) or (T, F), mappings or frames of named columns, or lists of
+        mappings (one per step). A column "time" is the time of each step.
+    features: names of the columns of values that have none.
+    ids: read sequences of plain ids (whole numbers or texts) as one categorical column, and whole numbers in
+        named columns as categories.
+
+    Raises DataError, naming sequence, step and column, for anything that is no finite number or missing value.
     """
-    if "time" in names and time is not None and _is_categorical(table, "time", as_categories):
-        raise DataError(f"{table.source}: a categorical input column cannot be called 'time'; rename it")
-    chosen = [name for name in names if _is_categorical(table, name, as_categories)]
-    features = tuple(name for name in names if name not in chosen)
-    columns = [numbers(table, name) for name in features]
-    return Steps(
-        values=np.stack(columns, axis=1) if columns else np.zeros((len(table), 0)),
-        features=features,
-        categorical={name: categories(table, name) for name in chosen},
-        time=time,
+    if hasattr(inputs, "inputs") and hasattr(inputs, "features"):
+        features = features if features is not None else inputs.features
+        inputs = inputs.inputs
+    batch = inputs if isinstance(inputs, Ragged) else _joined(inputs, ids)
+    steps = _of_ragged(batch, None if features is None else tuple(features), ids)
+    _check_finite(steps)
+    return steps
+
+
+def _joined(inputs: Any, ids: bool) -> Ragged:
+    if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, Iterable):
+        raise DataError(f"inputs must be a Ragged or a list of sequences, got {type(inputs).__name__}")
+    rows = list(inputs)
+    if any(isinstance(row, (str, bytes)) or row is None for row in rows):
+        odd = next(i for i, row in enumerate(rows) if isinstance(row, (str, bytes)) or row is None)
+        raise DataError(
+            f"inputs[{odd}] must be a sequence of numbers, got {rows[odd]!r:.40}; texts need Words()"
+        )
+    if any(_is_named(row) for row in rows):
+        return _joined_named(rows)
+    arrays = [_array(row, f"inputs[{i}]", ids) for i, row in enumerate(rows)]
+    widths = sorted({array.shape[1] for array in arrays if len(array)})
+    if len(widths) > 1:
+        odd = next(i for i, array in enumerate(arrays) if len(array) and array.shape[1] != widths[0])
+        raise DataError(
+            f"inputs must all have the same number of features per step, got {widths[0]} and {widths[1]} "
+            f"(inputs[{odd}] has {arrays[odd].shape[1]})"
+        )
+    width = widths[0] if widths else (arrays[0].shape[1] if arrays else 0)
+    return Ragged.from_lists([array if len(array) else array.reshape(0, width) for array in arrays])
+
+
+def _is_named(row: Any) -> bool:
+    if isinstance(row, Mapping) or hasattr(row, "columns"):
+        return True
+    return isinstance(row, (list, tuple)) and bool(row) and isinstance(row[0], Mapping)
+
+
+def _joined_named(rows: Sequence[Any]) -> Ragged:
+    tables = [_table(row, i) for i, row in enumerate(rows)]
+    names = list(next((table for table in tables if table), {}))
+    for i, table in enumerate(tables):
+        missing = [name for name in names if name not in table]
+        extra = [name for name in table if name not in names]
+        if table and (missing or extra):
+            odd = (missing + extra)[0]
+            raise DataError(
+                f"inputs[{i}] and inputs[0] must have the same columns; only one of them has {odd!r}"
+            )
+    lengths = [len(table[names[0]]) if table else 0 for table in tables]
+    columns: dict[str, Any] = {}
+    for name in names:
+        cells = [cell for table in tables if table for cell in table[name]]
+        columns[name] = _column(cells)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Ragged(values=np.zeros((int(offsets[-1]), 0)), offsets=offsets, columns=columns)
+
+
+def _table(row: Any, position: int) -> dict[str, list[Any]]:
+    """One sequence as column name -> cells; empty where it has no steps."""
+    if isinstance(row, (list, tuple)):
+        if not all(isinstance(step, Mapping) for step in row):
+            raise DataError(f"inputs[{position}] must be a list of mappings, one per step")
+        names = list(row[0]) if row else []
+        if any(set(step) != set(names) for step in row):
+            raise DataError(f"inputs[{position}] must have the same names in every step ({', '.join(names)})")
+        return {str(name): [step[name] for step in row] for name in names}
+    names = list(row) if isinstance(row, Mapping) else list(getattr(row, "columns", ()))
+    if not names and len(row):
+        raise DataError(f"inputs[{position}] must be named columns like those of the other sequences")
+    made = {str(name): list(row[name]) for name in names}
+    if len({len(cells) for cells in made.values()}) > 1:
+        raise DataError(f"inputs[{position}] must have columns of one length")
+    return made if made and len(next(iter(made.values()))) else {}
+
+
+def _column(cells: list[Any]) -> Array:
+    made = np.empty(len(cells), dtype=object)
+    made[:] = cells
+    some = next((cell for cell in cells if cell is not None and cell == cell), 0.0)
+    if isinstance(some, (int, float, np.number)) and not isinstance(some, bool):
+        whole = all(isinstance(cell, (int, np.integer)) for cell in cells)
+        return made if not whole else _whole(made)
+    return made
+
+
+def _whole(cells: Array) -> Array:
+    try:
+        return cells.astype(np.int64)
+    except OverflowError:
+        return cells
+
+
+def _array(row: Any, where: str, ids: bool) -> Array:
+    """One sequence as (T, F): floats, or with `ids` whatever the ids are."""
+    try:
+        made = np.asarray(row)
+    except ValueError:
+        raise DataError(f"{where} must have the same number of features in every step") from None
+    if made.ndim not in (1, 2):
+        raise DataError(f"{where} must be of shape (T,) or (T, F), got {made.shape}")
+    made = made[:, None] if made.ndim == 1 else made
+    if not made.size:
+        return np.zeros((0, made.shape[1]))
+    return (
+        made
+        if ids and made.dtype.kind in "iuUSO"
+        else _numeric(made, lambda place: f"{where}, step {place[0]}")
     )
 
 
-def _is_categorical(table: Table, name: str, as_categories: Collection[str]) -> bool:
-    return name in as_categories or not mostly_numbers(table.columns[name])
+def _numeric(cells: Array, where: Callable[[Any], str]) -> Floats:
+    """Cells as float64; refuses texts, dates, and whole numbers that would lose digits."""
+    if cells.dtype.kind in "iu" and cells.size and (cells.max() > EXACT or cells.min() < -EXACT):
+        place = np.argwhere((cells > EXACT) | (cells < -EXACT))[0]
+        raise DataError(
+            f"{where(place)}: {cells[tuple(place)]} is a whole number beyond 2^53 and would lose digits"
+        )
+    if cells.dtype.kind in "biuf":
+        return cells.astype(np.float64)
+    if cells.dtype.kind == "O":
+        made = np.empty(cells.shape, dtype=np.float64)
+        for place in np.ndindex(cells.shape):
+            made[place] = _number(cells[place], where(place))
+        return made
+    place = (0,) * cells.ndim
+    raise DataError(f"{where(place)}: expected a number, got {cells[place] if cells.size else cells.dtype!r}")
 
 
-def stack_rows(cells: Cells, table: Table, name: str) -> tuple[Floats, list[int]]:
-    """Join sequences of numbers or of rows of numbers into (N, F), and return the length of each.
-
-    Raises DataError, with the row, where one is missing, holds something else than numbers, or has another
-    number of features than the first.
-    """
-    arrays: list[Floats] = []
-    width: int | None = None
-    for row, cell in enumerate(cells):
-        array = _matrix(cell, table, row, name)
-        if len(array):
-            width = array.shape[1] if width is None else width
-            if array.shape[1] != width:
-                raise DataError(
-                    f"{table.where(row)}: sequence {name!r} has {array.shape[1]} features per step and the ones "
-                    f"before have {width}; all must have the same"
-                )
-        arrays.append(array)
-    filled = [array for array in arrays if len(array)]
-    values = np.concatenate(filled) if filled else np.zeros((0, width or 1))
-    return values, [len(array) for array in arrays]
-
-
-def _matrix(cell: Any, table: Table, row: int, name: str) -> Floats:
+def _number(cell: Any, where: str) -> float:
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return float("nan")
+    if isinstance(cell, (int, np.integer)) and not isinstance(cell, bool) and abs(int(cell)) > EXACT:
+        raise DataError(f"{where}: {cell} is a whole number beyond 2^53 and would lose digits")
+    if isinstance(cell, (str, bytes)):
+        raise DataError(f"{where}: expected a number, got the text {cell!r:.40}")
     try:
-        array = np.asarray(cell, dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
-        array = _slow_matrix(cell, table, row, name)
-    if array.ndim == 1:
-        array = array[:, None]
-    if array.ndim != 2 or cell is None:
-        raise DataError(
-            f"{table.where(row)}: sequence {name!r} must be a list of numbers or of equally long rows of numbers, "
-            f"got {short(cell)}"
-        )
-    return array
+        return float(cell)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{where}: expected a number, got {cell!r:.40} ({type(cell).__name__})") from None
 
 
-def _slow_matrix(cell: Any, table: Table, row: int, name: str) -> Floats:
-    """Read what NumPy cannot at once, such as "N/A" among numbers, and say which step is wrong."""
-    items = list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else None
-    if items is None:
-        raise DataError(f"{table.where(row)}: sequence {name!r} must be a list of numbers, got {short(cell)}")
-    rows = [list(item) if isinstance(item, (list, tuple, np.ndarray)) else [item] for item in items]
-    if len({len(inner) for inner in rows}) > 1:
+def _of_ragged(batch: Ragged, features: tuple[str, ...] | None, ids: bool) -> Steps:
+    if isinstance(batch.values, Ragged):
+        raise DataError("inputs must be steps of numbers, got a Ragged inside a Ragged; go through .values")
+    reader = _Reader(batch.offsets)
+    values = batch.values[:, None] if batch.values.ndim == 1 else batch.values
+    if values.ndim != 2:
+        raise DataError(f"inputs must have values of shape (N,) or (N, F), got {batch.values.shape}")
+    categories: dict[str, list[str]] = {}
+    if ids and not batch.columns and values.shape[1] == 1 and values.dtype.kind in "iuUSO":
+        categories[features[0] if features else ID] = [reader.category(cell) for cell in values[:, 0]]
+        values, features = np.zeros((len(values), 0)), None
+    parts, names = [reader.numbers(values, features)], list(_value_names(values.shape[1], features, batch))
+    for name in sorted(set(batch.columns) - {TIME}):
+        column = batch.columns[name]
+        if ids and _is_category(column):
+            categories[name] = [reader.category(cell) for cell in column]
+        else:
+            parts.append(reader.numbers(column[:, None], (name,)))
+            names.append(name)
+    time = batch.columns.get(TIME)
+    return Steps(
+        values=np.concatenate(parts, axis=1),
+        names=tuple(names) if names and None not in names else None,
+        categories=dict(sorted(categories.items())),
+        time=None if time is None else reader.seconds(time),
+        offsets=batch.offsets,
+    )
+
+
+def _value_names(width: int, features: tuple[str, ...] | None, batch: Ragged) -> Iterable[Any]:
+    if not features:
+        named = any(name != TIME for name in batch.columns)
+        return [f"feature_{i}" for i in range(width)] if named else [None] * width
+    if len(features) != width:
+        raise DataError(f"features must name the {width} columns of values, got {len(features)} names")
+    if len(set(features)) != width:
+        raise DataError(f"features must be different names, got {', '.join(map(repr, features))}")
+    return features
+
+
+def _is_category(column: Array) -> bool:
+    if column.dtype.kind in "iuUSb":
+        return True
+    return column.dtype.kind == "O" and any(isinstance(cell, (str, bool)) for cell in column)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the columns of one batch, with the place of what it refuses."""
+
+    offsets: npt.NDArray[np.int64]
+
+    def numbers(self, cells: Array, names: Sequence[str] | None) -> Floats:
+        def where(place: Any) -> str:
+            return f"{self._step(place[0])}, feature {_shown(names, place[1])}"
+
+        return _numeric(cells, where)
+
+    def seconds(self, cells: Array) -> Floats:
+        if cells.dtype.kind == "M":
+            made: Floats = cells.astype("datetime64[ns]").astype(np.int64) / 1e9
+            made[np.isnat(cells)] = np.nan
+        else:
+            made = _numeric(cells.reshape(-1), lambda place: f"{self._step(place[0])}, column {TIME!r}")
+        for row in np.flatnonzero(~np.isfinite(made)):
+            raise DataError(f"{self._step(int(row))}: column {TIME!r} must be a finite number of seconds")
+        return made
+
+    def category(self, cell: Any) -> str:
+        """A category as text: 3, 3.0 and "3" are one; a missing one is ""."""
+        if cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType"):
+            return ""
+        if isinstance(cell, bytes):
+            return cell.decode("utf-8", "replace")
+        plain = cell.item() if isinstance(cell, np.generic) else cell
+        if isinstance(plain, float) and plain.is_integer():
+            plain = int(plain)
+        return str(plain).encode("utf-8", "replace").decode("utf-8")
+
+    def _step(self, row: int) -> str:
+        sequence = int(np.searchsorted(self.offsets, row, side="right")) - 1
+        return f"sequence {sequence}, step {row - int(self.offsets[sequence])}"
+
+
+def _shown(names: Sequence[str] | None, position: int) -> str:
+    return repr(names[position]) if names else f"number {position}"
+
+
+def _check_finite(steps: Steps) -> None:
+    infinite = np.isinf(steps.values)
+    if infinite.any():
+        row, position = (int(i) for i in np.argwhere(infinite)[0])
         raise DataError(
-            f"{table.where(row)}: the steps of sequence {name!r} have different numbers of features"
+            f"{steps.where(row)}: feature {steps.column(position)} is infinite; "
+            "give a finite number, or a missing value (NaN)"
         )
-    values, bad = parsed([number for inner in rows for number in inner])
-    if bad:
-        step, wrong = bad[0] // len(rows[0]), [number for inner in rows for number in inner][bad[0]]
+
+
+def in_order(steps: Steps, names: tuple[str, ...], *, named: bool) -> Floats:
+    """Return the values in the order of `names`, by name where both sides know names, else by position.
+
+    Raises DataError where a feature is missing, unknown, or where there are more or fewer.
+    """
+    if steps.names is not None and named:
+        check_names("feature", names, steps.names)
+        if steps.names == names:
+            return steps.values
+        return steps.values[:, [steps.names.index(name) for name in names]]
+    width = steps.values.shape[1]
+    if width != len(names):
+        shown = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+        expected = f" ({shown})" if named else ""
         raise DataError(
-            f"{table.where(row)}: step {step + 1} of {name!r} must be a number, got {short(wrong)}"
+            f"inputs must have {len(names)} features per step{expected}, as in training; got {width}"
         )
-    return values.reshape(len(rows), -1)
+    return steps.values
+
+
+def check_names(what: str, expected: Sequence[str], found: Sequence[str]) -> None:
+    """Refuse missing and unknown columns; raises DataError with the nearest name."""
+    for name in expected:
+        if name not in found:
+            raise DataError(f"inputs have no {what} {name!r}, which training had{nearest(name, found)}")
+    for name in found:
+        if name not in expected:
+            raise DataError(f"inputs have a {what} {name!r}, which training had not; leave it out")

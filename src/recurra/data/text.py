@@ -9,11 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
-from recurra.data.encoder import SIDES, UNKNOWN, Encoder, InputSpec, Memory, expect, restored_notes, restored_spec
+from recurra.data.encoder import (
+    SIDES,
+    UNKNOWN,
+    Encoder,
+    InputSpec,
+    Memory,
+    expect,
+    restored_notes,
+    restored_spec,
+)
 from recurra.data.tokenization import (
     FILE,
     FORMS,
@@ -50,14 +59,18 @@ class _TextSpec(InputSpec):
         spec = restored_spec(cls, record)
         vocabulary, merges = stored(spec, files)
         if expect(record, "size", int, "encoder record") != len(vocabulary):
-            raise CorruptBundleError(f"{FILE} holds {len(vocabulary)} tokens, the record says {record['size']}")
+            raise CorruptBundleError(
+                f"{FILE} holds {len(vocabulary)} tokens, the record says {record['size']}"
+            )
         notes = restored_notes(record)
         return _encoder_class(spec)(spec=spec, vocabulary=vocabulary, merges=merges, notes=notes)
 
     def validate(self) -> None:
         """Refuse accents stripped from text that is not in a normal form."""
         if getattr(self, "strip_accents", False) and getattr(self, "normalize", "") == "none":
-            raise SpecError("strip_accents brings text into a normal form; use normalize='NFC' or 'NFKC' with it")
+            raise SpecError(
+                "strip_accents brings text into a normal form; use normalize='NFC' or 'NFKC' with it"
+            )
 
     def _learnt(self, vocabulary: tuple[str, ...], merges: Merges = ()) -> TextEncoder:
         empty = ("no token occurs often enough for the vocabulary: everything is unknown; lower min_count",)
@@ -303,7 +316,9 @@ class TextEncoder(Encoder):
         """Return the text of token ids: words with spaces between them, characters and pieces one after the other."""
         found = np.asarray(ids, dtype=np.int64).ravel()
         if len(found) and not 0 <= found.min() <= found.max() < len(self.vocabulary):
-            raise DataError(f"ids must lie between 0 and {len(self.vocabulary) - 1}, got {found.min()} to {found.max()}")
+            raise DataError(
+                f"ids must lie between 0 and {len(self.vocabulary) - 1}, got {found.min()} to {found.max()}"
+            )
         return self._between.join(self.vocabulary[i] for i in found.tolist())
 
     def files(self) -> dict[str, bytes]:
@@ -436,7 +451,11 @@ class CharacterEncoder(TextEncoder):
 
 
 def _encoder_class(spec: _TextSpec) -> type[TextEncoder]:
-    kinds: dict[str, type[TextEncoder]] = {"words": WordEncoder, "characters": CharacterEncoder, "bpe": BPEEncoder}
+    kinds: dict[str, type[TextEncoder]] = {
+        "words": WordEncoder,
+        "characters": CharacterEncoder,
+        "bpe": BPEEncoder,
+    }
     return kinds[spec.name]
 
 

@@ -41,9 +41,7 @@ _INSIDE = r"['\u00b7\u05f3\u05f4\u200c\u200d]+"
 
 _IDEOGRAM = r"[\p{Han}\p{Hiragana}]\p{M}*"
 _WORD_LETTER = r"[[\p{L}\p{M}\p{N}]&&[^\p{Han}\p{Hiragana}]]"
-_WORD_SPLIT = (
-    rf"{_IDEOGRAM}|{_WORD_LETTER}+(?:{_INSIDE}{_WORD_LETTER}+)*|(?![{_WHITE}\p{{Cc}}\p{{Cf}}])\X"
-)
+_WORD_SPLIT = rf"{_IDEOGRAM}|{_WORD_LETTER}+(?:{_INSIDE}{_WORD_LETTER}+)*|(?![{_WHITE}\p{{Cc}}\p{{Cf}}])\X"
 _BPE_SPLIT = rf" ?{_LETTER}+(?:{_INSIDE}{_LETTER}+)*| ?(?![{_WHITE}])\X|[{_WHITE}]"
 
 _ASCII_WORD = re.compile(r"[a-zA-Z0-9]+(?:'+[a-zA-Z0-9]+)*|[!-~]")
@@ -103,7 +101,9 @@ def pipeline(rules: TextRules) -> Tokenizer:
     """Return the tokenizer of a spec with a vocabulary of nothing but UNK."""
     from tokenizers import Tokenizer, decoders, models, normalizers
 
-    model = models.BPE(unk_token=UNK) if rules.name == "bpe" else models.WordLevel({UNK: UNKNOWN}, unk_token=UNK)
+    model = (
+        models.BPE(unk_token=UNK) if rules.name == "bpe" else models.WordLevel({UNK: UNKNOWN}, unk_token=UNK)
+    )
     made = Tokenizer(model)
     made.normalizer = normalizers.Sequence(list(_normalizers(rules)))
     made.pre_tokenizer = _pre_tokenizer(rules.name)
@@ -184,7 +184,9 @@ def _merges(model: Mapping[str, Any], vocabulary: tuple[str, ...]) -> Merges:
     known = set(vocabulary)
     for pair in pairs:
         if len(pair) != 2 or not {*pair, "".join(pair)} <= known:
-            raise CorruptBundleError(f"{FILE}: merge {pair!r:.80} is not of two tokens of the vocabulary into a third")
+            raise CorruptBundleError(
+                f"{FILE}: merge {pair!r:.80} is not of two tokens of the vocabulary into a third"
+            )
     return tuple((left, right) for left, right in pairs)
 
 
@@ -197,7 +199,9 @@ def _check_pipeline(rules: TextRules, content: Mapping[str, Any]) -> None:
     except Exception as error:
         raise CorruptBundleError(f"{FILE} is not a tokenizer: {str(error)[:200]}") from None
     if found != empty:
-        raise CorruptBundleError(f"{FILE} cuts texts otherwise than its spec says; it was changed or mixed up")
+        raise CorruptBundleError(
+            f"{FILE} cuts texts otherwise than its spec says; it was changed or mixed up"
+        )
 
 
 def windows(text: str, cut: Any) -> Iterator[list[Any]]:
@@ -264,7 +268,9 @@ def text_items(inputs: Any, *, words: bool) -> list[Any]:
 
 
 def _words_of(item: Any, row: int) -> list[str]:
-    found = list(item) if isinstance(item, (list, tuple)) or getattr(item, "ndim", 0) == 1 else _refuse(item, row)
+    found = (
+        list(item) if isinstance(item, (list, tuple)) or getattr(item, "ndim", 0) == 1 else _refuse(item, row)
+    )
     for word in found:
         if not isinstance(word, str):
             raise DataError(f"inputs[{row}] must be a text or a list of words, got a list with {word!r:.40}")
@@ -273,5 +279,9 @@ def _words_of(item: Any, row: int) -> list[str]:
 
 def _refuse(item: Any, row: int) -> Any:
     missing = item is None or item != item
-    hint = "fill in the missing text, with '' if need be" if missing else "use Signal or Events for other sequences"
+    hint = (
+        "fill in the missing text, with '' if need be"
+        if missing
+        else "use Signal or Events for other sequences"
+    )
     raise DataError(f"inputs[{row}] must be a text, got {item!r:.40} ({type(item).__name__}); {hint}")
