@@ -1,11 +1,9 @@
-"""The learning-rate finder: a short run with a growing rate (Smith 2017, "Cyclical Learning Rates", section
-3.3).
-"""
+"""The learning-rate finder: a short run with a growing rate (Smith 2017, section 3.3)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from recurra.spec import Training
@@ -33,13 +31,17 @@ class FoundRate:
 
 
 def find_learning_rate(
-    problem: Problem, training: Training, *, device: str = "cpu", steps: int = STEPS
+    problem: Problem,
+    training: Training,
+    *,
+    device: str = "cpu",
+    steps: int = STEPS,
+    watch: Callable[[], None] | None = None,
 ) -> FoundRate:
-    """Train copies of the parameters with a rate that grows from 1e-6 to 1 (sgd: times 10) and watch the
-    loss.
+    """Train copies of the parameters with a rate that grows from 1e-6 to 1 (sgd: 10); watch the loss.
 
     The advice is a tenth of the rate at which the smoothed loss was lowest, or 0.001 (sgd: 0.01) where the
-    loss never fell. It depends on the problem and the seed alone.
+    loss never fell. It depends on the problem and the seed alone. watch: called before every step; may raise.
     """
     parameters = make_leaves(problem.parameters, device)
     optimizer = make_optimizer(training, parameters, problem.roles)
@@ -49,6 +51,8 @@ def find_learning_rate(
     mean = 0.0
     for place, batches in zip(range(steps), _endless(problem, training), strict=False):
         rate = factor * LOWEST * (HIGHEST / LOWEST) ** (place / max(1, steps - 1))
+        if watch is not None:
+            watch()
         optimizer.clear()
         done = compute_gradients(problem, parameters, batches, seed=mixed_seed(training.seed, -1, place))
         norm, _ = norms_by_layer(parameters, problem.layers)

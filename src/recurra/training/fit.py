@@ -83,7 +83,8 @@ def fit(
         )
         resumed = resume and keeper.load()
         if not resumed:
-            _find_rate(loop)
+            _check_monitor(loop)
+        _find_rate(loop, keeper)
         if folder is not None:
             keeper.lines = HistoryFile(Path(folder) / FILE, loop.state.history)
             loop.callbacks = (keeper.lines, *loop.callbacks)
@@ -134,9 +135,17 @@ class _Forward(Callback):
         return None
 
 
-def _find_rate(loop: Loop) -> None:
+def _check_monitor(loop: Loop) -> None:
+    """Refuse a misspelt monitor now, not after the first epoch; that takes one round of scores."""
+    name = loop.training.monitor
+    if name not in (None, "loss", loop.problem.monitor):
+        loop.state.monitor.read(loop.scores(loop.state.good)[1])
+
+
+def _find_rate(loop: Loop, keeper: Keeper) -> None:
     if loop.training.epochs and math.isnan(loop.state.base_rate):
-        loop.state.base_rate = find_learning_rate(loop.problem, loop.training, device=loop.device).rate
+        found = find_learning_rate(loop.problem, loop.training, device=loop.device, watch=keeper.heed)
+        loop.state.base_rate = found.rate
 
 
 def _begin_event(loop: Loop) -> BeginEvent:

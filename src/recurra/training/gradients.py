@@ -63,8 +63,15 @@ def compute_gradients(
     total = math.fsum(weight for _, weight in parts)
     if len(batches) > 1 and total > 0:
         scale_gradients(parameters, 1.0 / total)
-    loss = sum(mean * weight for mean, weight in parts) / total if total > 0 else 0.0
-    return Pass(loss=parts[0][0] if len(parts) == 1 else loss, weight=total, carried=states)
+    return Pass(loss=_mean_loss(parts, total), weight=total, carried=states)
+
+
+def _mean_loss(parts: Sequence[tuple[float, float]], total: float) -> float:
+    if len(parts) == 1:
+        return parts[0][0]
+    if total == 0:
+        return 0.0
+    return sum(mean * weight for mean, weight in parts) / total
 
 
 def detached(state: Carried) -> Carried:

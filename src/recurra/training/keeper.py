@@ -25,10 +25,9 @@ EPOCH_SECONDS = 1.0
 
 
 class Keeper:
-    """Saves a loop through a store: at epochs, every so many seconds or steps, and when training stops or is
-    told to.
+    """Saves a loop through a store: at epochs, every so many seconds or steps, and when training stops.
 
-    store: None keeps nothing; signals then end training without a checkpoint. Two callers may share neither.
+    store: None keeps nothing; a signal then ends training without a checkpoint.
     """
 
     def __init__(
@@ -49,10 +48,14 @@ class Keeper:
 
     def watch(self, moment: str) -> None:
         """Save if it is time; raise Interrupted if a signal came. `moment` is "step", "epoch" or "stop"."""
-        if self.signals.received is not None:
-            self._interrupt()
+        self.heed()
         if self._is_due(moment):
             self.save()
+
+    def heed(self) -> None:
+        """Raise Interrupted, after saving, if a signal came."""
+        if self.signals.received is not None:
+            self._interrupt()
 
     def _is_due(self, moment: str) -> bool:
         state = self.loop.state
@@ -70,9 +73,7 @@ class Keeper:
         return waited >= self.every_seconds or by_steps or by_epoch
 
     def save(self) -> bool:
-        """Save the run as it is now; False where there is no store or the disk did not take it (warned
-        of).
-        """
+        """Save the run as it is now; False without a store or where the disk did not take it."""
         if self.store is None:
             return False
         if self.lines is not None:

@@ -107,9 +107,7 @@ class Loop:
         return "max_seconds" if limit is not None and self.seconds() >= limit else None
 
     def _step(self, batches: Sequence[IndexArray], steps: int) -> None:
-        """Do one window of one step: gradients, their norms, clipping, update; or skip it if it is not
-        finite.
-        """
+        """Do one window of one step: gradients, norms, clipping, update; skip it if it is not finite."""
         state, training = self.state, self.training
         windows = max(self.problem.windows(index) for index in batches)
         seed = mixed_seed(training.seed, state.epoch, state.step)
@@ -186,10 +184,10 @@ class Loop:
         """Score the weights as they are, keep them if they are the best, and record the epoch."""
         state = self.state
         weights = snapshot(self.parameters)
-        split, scores = self._scores(weights)
-        improved = state.monitor.update(
-            state.monitor.read(scores), state.epoch + 1, usable=all_finite(weights)
-        )
+        usable = all_finite(weights)
+        split, scores = self.scores(weights) if usable else ("validation", {})
+        score = state.monitor.read(scores) if usable else math.nan
+        improved = state.monitor.update(score, state.epoch + 1)
         if improved:
             state.best = weights
         if not partial:
@@ -207,7 +205,8 @@ class Loop:
         )
         self._tell(lambda callback: callback.on_epoch(event))
 
-    def _scores(self, weights: Snapshot) -> tuple[str, dict[str, float]]:
+    def scores(self, weights: Snapshot) -> tuple[str, dict[str, float]]:
+        """Return the validation scores, or those of the training split where there is no validation."""
         scores = self.problem.evaluate(weights, "validation")
         if scores:
             return "validation", scores

@@ -99,9 +99,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def available_memory(device: str = "cpu") -> int | None:
-    """Return the bytes that this process may still take: free memory, control groups and limits; None:
-    unknown.
-    """
+    """Return the bytes that this process may still take, by memory, groups and limits; None: unknown."""
     if device == "cuda":
         import torch
 
@@ -121,9 +119,7 @@ def _system_room() -> int | None:
 
 
 def _group_room() -> int | None:
-    """What the control groups of this process leave, in version 2 or 1, each group on the way to the root
-    counted.
-    """
+    """What the control groups (version 1 or 2) leave, from that of this process up to the root."""
     rooms: list[int] = []
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():

@@ -17,9 +17,7 @@ LOWER_IS_BETTER = (
 
 
 def higher_is_better(name: str) -> bool:
-    """Tell by its name whether a larger value of a score is better ("accuracy") or worse ("log_loss",
-    "mae").
-    """
+    """Tell by its name whether more of a score is better ("accuracy") or worse ("log_loss")."""
     return not any(name == word or name.endswith(f"_{word}") for word in LOWER_IS_BETTER)
 
 
@@ -62,9 +60,9 @@ class Monitor:
             return True
         return score > self.score if self.higher else score < self.score
 
-    def update(self, score: float, epoch: int, *, usable: bool = True) -> bool:
-        """Take in the score of an epoch; return whether it is the best. `usable`: the weights are finite."""
-        if usable and self.better(score):
+    def update(self, score: float, epoch: int) -> bool:
+        """Take in the score of an epoch (NaN: its weights cannot be used); return whether it is the best."""
+        if self.better(score):
             self.score, self.epoch, self.stale, self.plateau = score, epoch, 0, 0
             return True
         self.stale += 1

@@ -14,6 +14,7 @@ import torch
 
 from recurra.errors import CorruptBundleError
 from recurra.spec import Training
+from recurra.training.device import flushed_subnormals
 from recurra.training.problem import UNDECAYED
 
 Slots = dict[str, torch.Tensor]
@@ -147,11 +148,11 @@ class Optimizer:
     def step(self, rate: float) -> None:
         """Apply the gradients at this learning rate; the gradients are used up."""
         self.steps += 1
-        for name, parameter in self.parameters.items():
-            if parameter.grad is not None:
-                self.rule.update(
-                    parameter, parameter.grad, self.slots[name], self.steps, rate, self.decays[name]
-                )
+        with flushed_subnormals():
+            for name, parameter in self.parameters.items():
+                if parameter.grad is not None:
+                    slots, decay = self.slots[name], self.decays[name]
+                    self.rule.update(parameter, parameter.grad, slots, self.steps, rate, decay)
 
     def clear(self) -> None:
         """Forget the gradients."""

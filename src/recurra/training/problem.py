@@ -51,9 +51,7 @@ class Problem(Protocol):
     def fingerprint(self) -> str: ...
 
     def windows(self, index: IndexArray) -> int:
-        """In how many consecutive windows with carried state the sequences at `index` are trained; 1 for
-        most.
-        """
+        """In how many windows with carried state the sequences at `index` are trained; 1 for most."""
         ...
 
     def loss(

@@ -144,9 +144,7 @@ class Lines(_Clock):
 
 
 class Bar(_Clock):
-    """A bar of rich with loss, score, gradient norm, sequences per second and the time left; lines for
-    epochs.
-    """
+    """A bar with loss, score, gradient norm, speed and the time left, and a line for every epoch."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()

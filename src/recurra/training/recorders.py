@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recurra.errors import missing_extra
+from recurra.errors import StorageError, missing_extra
 from recurra.storage import JsonLines
 from recurra.training.callbacks import BeginEvent, Callback, EpochEvent, StepEvent
 from recurra.training.history import History
@@ -27,19 +29,17 @@ class HistoryFile(Callback):
         self._lines: JsonLines | None = None
 
     def on_begin(self, event: BeginEvent) -> None:
-        known = list(_records(self._history))
-        self._lines = JsonLines(self._path, keep=len(known))
-        for record in known[self._lines.count :]:
-            self._lines.append(record)
+        self._catch_up()
 
     def on_step(self, event: StepEvent) -> bool | None:
-        if self._lines is not None:
-            self._lines.append(self._history.step_record(len(self._history.steps["loss"]) - 1))
+        self._append(self._history.step_record(len(self._history.steps["loss"]) - 1))
         return None
 
     def on_epoch(self, event: EpochEvent) -> bool | None:
-        if self._lines is not None:
-            self._lines.append({"kind": "epoch", **event.record})
+        if self._lines is None:
+            self._catch_up()
+        else:
+            self._append({"kind": "epoch", **event.record})
         return None
 
     def on_end(self) -> None:
@@ -49,7 +49,32 @@ class HistoryFile(Callback):
     def sync(self) -> None:
         """Make the lines durable, before a checkpoint that counts on them."""
         if self._lines is not None:
-            self._lines.sync()
+            with self._tolerant():
+                self._lines.sync()
+
+    def _catch_up(self) -> None:
+        """Bring the file to what the history holds, whatever it holds now."""
+        known = list(_records(self._history))
+        with self._tolerant():
+            self._lines = JsonLines(self._path, keep=len(known))
+            for record in known[self._lines.count :]:
+                self._lines.append(record)
+
+    def _append(self, record: dict[str, Any]) -> None:
+        if self._lines is not None:
+            with self._tolerant():
+                self._lines.append(record)
+
+    @contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        """A full disk must not end training: warn, and try again after the epoch."""
+        try:
+            yield
+        except StorageError as error:
+            warnings.warn(f"history not written for now: {error}", RuntimeWarning, stacklevel=4)
+            if self._lines is not None:
+                self._lines.close()
+            self._lines = None
 
 
 def _records(history: History) -> Iterator[dict[str, Any]]:

@@ -99,10 +99,10 @@ PLAIN = ("base_rate", "epoch", "step", "window", "total", "bad_steps", "bad_in_r
 def pack(
     state: State, parameters: Parameters, optimizer: Optimizer
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return the whole run as named arrays and one plain record."""
-    arrays: dict[str, Array] = {f"parameter/{name}": value for name, value in snapshot(parameters).items()}
+    """Return the whole run as named arrays (views: to be stored at once) and one plain record."""
+    arrays = {f"parameter/{name}": _view(tensor) for name, tensor in parameters.items()}
     for name, slots in optimizer.slots.items():
-        arrays |= {f"slot/{key}/{name}": tensor.cpu().numpy().copy() for key, tensor in slots.items()}
+        arrays |= {f"slot/{key}/{name}": _view(tensor) for key, tensor in slots.items()}
     for kind, kept in (("best", state.best), ("good", state.good)):
         arrays |= {f"{kind}/{name}": value for name, value in (kept or {}).items()}
     arrays |= {f"history/{name}": value for name, value in state.history.arrays().items()}
@@ -117,12 +117,14 @@ def pack(
     return arrays, record
 
 
+def _view(tensor: torch.Tensor) -> Array:
+    return tensor.detach().cpu().numpy()
+
+
 def unpack(
     arrays: Mapping[str, Array], record: Mapping[str, Any], parameters: Parameters, optimizer: Optimizer
 ) -> State:
-    """Put parameters and slots back in place and return the rest; raises CorruptBundleError where they do not
-    fit.
-    """
+    """Put parameters and slots back, return the rest; raises CorruptBundleError where they do not fit."""
     try:
         return _unpacked(arrays, record, parameters, optimizer)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -171,7 +173,7 @@ def _packed_tree(tree: Carried, arrays: dict[str, Array]) -> Any:
         return None
     if isinstance(tree, torch.Tensor):
         name = f"carried/{sum(key.startswith('carried/') for key in arrays)}"
-        arrays[name] = tree.detach().cpu().numpy().copy()
+        arrays[name] = _view(tree)
         return {"array": name}
     if isinstance(tree, Mapping):
         return {"items": {key: _packed_tree(item, arrays) for key, item in tree.items()}}
