@@ -1,0 +1,196 @@
+// The recurrences: Packed, recur_project, recur_forward, recur_backward.
+#include "../recur_run.hpp"
+
+#include <limits>
+#include <memory>
+#include <variant>
+
+#include "bind.hpp"
+#include "packed.hpp"
+
+namespace recurra {
+namespace {
+
+template <class real> real* data_of(const Result<real>& r) { return r.data; }
+
+Cell cell_named(const std::string& text) {
+  if (text == "rnn") return Cell::rnn;
+  if (text == "rnn_relu") return Cell::rnn_relu;
+  if (text == "lstm") return Cell::lstm;
+  if (text == "gru") return Cell::gru;
+  refuse("cell must be one of rnn, rnn_relu, lstm, gru, got \"" + text + "\"");
+}
+
+}  // namespace
+
+Packed::Packed(const std::string& cell_text, const Array& w_ih, const Array& w_hh, const MaybeArray& b_ih,
+               const MaybeArray& b_hh, bool backward)
+    : name(cell_text), cell(cell_named(cell_text)) {
+  by_dtype(w_ih, "w_ih", [&](auto zero) {
+    using real = decltype(zero);
+    if (w_hh.ndim() != 2 || w_hh.shape(1) < 1) refuse("w_hh must be (G*H, H) with H at least 1, got " + describe(w_hh));
+    if (w_ih.ndim() != 2 || w_ih.shape(1) < 1) refuse("w_ih must be (G*H, I) with I at least 1, got " + describe(w_ih));
+    H = static_cast<int64_t>(w_hh.shape(1)), I = static_cast<int64_t>(w_ih.shape(1));
+    const int64_t rows = gates_of(cell) * H;
+    const real* hh = view<real>(w_hh, "w_hh", {rows, H});
+    const real* ih = view<real>(w_ih, "w_ih", {rows, I});
+    const real* bi = view<real>(b_ih, "b_ih", {rows});
+    const real* bh = view<real>(b_hh, "b_hh", {rows});
+    nb::gil_scoped_release release;
+    weights = std::make_shared<PackedWeights<real>>(cell, I, H, ih, hh, bi, bh, backward);
+  });
+}
+
+namespace {
+
+template <class real> PackedWeights<real>& weights_of(const Packed& p, const Array& x, const char* argument) {
+  auto held = std::get_if<std::shared_ptr<PackedWeights<real>>>(&p.weights);
+  if (!held)
+    refuse(std::string(argument) + " must have the dtype of the weights, " + p.dtype() + ", got " + describe(x));
+  return **held;
+}
+
+nb::object project(const Packed& p, const Array& x) {
+  return by_dtype(x, "x", [&](auto zero) -> nb::object {
+    using real = decltype(zero);
+    PackedWeights<real>& w = weights_of<real>(p, x, "x");
+    const real* from = view<real>(x, "x", {any, p.I});
+    const int64_t N = static_cast<int64_t>(x.shape(0));
+    auto out = result<real>({N, gates_of(p.cell) * p.H});
+    {
+      nb::gil_scoped_release release;
+      run_project(w, from, N, out.data);
+    }
+    return out.array;
+  });
+}
+
+template <class real> real clip_of(const Packed& p, std::optional<double> clip) {
+  if (clip && p.cell != Cell::lstm) refuse("cell_clip is for lstm only, got it for " + p.name);
+  if (clip && !(*clip > 0)) refuse("cell_clip must be greater than 0, got " + std::to_string(*clip));
+  return clip ? static_cast<real>(*clip) : real(0);
+}
+
+void check_lstm_only(const Packed& p, const MaybeArray& a, const char* argument) {
+  if (a && p.cell != Cell::lstm) refuse(std::string(argument) + " is for lstm only, got it for " + p.name);
+}
+
+nb::tuple forward(const Packed& p, const Array& x, const Array& offsets, const MaybeArray& h0, const MaybeArray& c0,
+                  bool reverse, std::optional<double> cell_clip, const MaybeArray& mask, bool save,
+                  bool preprojected) {
+  return by_dtype(x, "x", [&](auto zero) -> nb::tuple {
+    using real = decltype(zero);
+    PackedWeights<real>& w = weights_of<real>(p, x, "x");
+    const int64_t H = p.H, G = gates_of(p.cell);
+    Forward<real> f{};
+    f.w = w.forward();
+    f.x = view<real>(x, preprojected ? "x (preprojected)" : "x", {any, preprojected ? G * H : p.I});
+    const int64_t N = static_cast<int64_t>(x.shape(0)), S = check_offsets(offsets, N);
+    f.offsets = static_cast<const int64_t*>(offsets.data());
+    check_lstm_only(p, c0, "c0");
+    f.h0 = view<real>(h0, "h0", {S, H}), f.c0 = view<real>(c0, "c0", {S, H});
+    f.mask = view<real>(mask, "recurrent_mask", {S, H});
+    f.reverse = reverse, f.preprojected = preprojected;
+    f.clip = clip_of<real>(p, cell_clip), f.clipped = cell_clip.has_value();
+    const auto y = result<real>({N, H}), h = result<real>({S, H});
+    f.y = y.data, f.h = h.data;
+    nb::object c = nb::none(), gates = nb::none(), cells = nb::none(), linear = nb::none();
+    const auto make = [](nb::object& slot, real*& data, std::initializer_list<int64_t> shape) {
+      const auto r = result<real>(shape);
+      slot = r.array, data = r.data;
+    };
+    if (p.cell == Cell::lstm) make(c, f.c, {S, H});
+    if (save && G > 1) make(gates, f.gates, {N, G * H});
+    if (save && p.cell == Cell::lstm) make(cells, f.cells, {N, H});
+    if (save && p.cell == Cell::gru) make(linear, f.linear, {N, H});
+    {
+      nb::gil_scoped_release release;
+      run_forward(w, f, S);
+    }
+    return nb::make_tuple(y.array, h.array, c, gates, cells, linear);
+  });
+}
+
+struct BackwardOptions {
+  bool reverse, need_dx, need_weights, steps;
+  std::optional<double> cell_clip;
+};
+
+template <class real> const real* needed(const MaybeArray& a, const char* argument, bool need, std::initializer_list<int64_t> shape) {
+  if (need && !a) refuse(std::string(argument) + " is needed; run recur_forward with save=True");
+  return need ? view<real>(a, argument, shape) : nullptr;
+}
+
+nb::dict backward(const Packed& p, const Array& x, const Array& offsets, const Array& y, const MaybeArray& gates,
+                  const MaybeArray& cells, const MaybeArray& linear, const MaybeArray& dy, const MaybeArray& dh,
+                  const MaybeArray& dc, const MaybeArray& h0, const MaybeArray& c0, bool reverse,
+                  std::optional<double> cell_clip, const MaybeArray& mask, bool need_dx, bool need_weights, bool steps) {
+  return by_dtype(x, "x", [&](auto zero) -> nb::dict {
+    using real = decltype(zero);
+    PackedWeights<real>& w = weights_of<real>(p, x, "x");
+    const int64_t H = p.H, G = gates_of(p.cell), I = p.I;
+    const bool lstm = p.cell == Cell::lstm;
+    Backward<real> b{};
+    const real* from = view<real>(x, "x", {any, I});
+    const int64_t N = static_cast<int64_t>(x.shape(0)), S = check_offsets(offsets, N);
+    b.offsets = static_cast<const int64_t*>(offsets.data());
+    check_lstm_only(p, c0, "c0"), check_lstm_only(p, dc, "dc");
+    b.reverse = reverse, b.clip = clip_of<real>(p, cell_clip), b.clipped = cell_clip.has_value();
+    b.h0 = view<real>(h0, "h0", {S, H}), b.c0 = view<real>(c0, "c0", {S, H});
+    b.mask = view<real>(mask, "recurrent_mask", {S, H});
+    b.y = view<real>(y, "y", {N, H});
+    b.gates = needed<real>(gates, "gates", G > 1, {N, G * H});
+    b.cells = needed<real>(cells, "cells", lstm, {N, H});
+    b.linear = needed<real>(linear, "extra", p.cell == Cell::gru, {N, H});
+    b.dy = view<real>(dy, "dy", {N, H}), b.dh = view<real>(dh, "dh", {S, H}), b.dc = view<real>(dc, "dc", {S, H});
+    nb::dict out;
+    const auto make = [&](const char* key, bool want, std::initializer_list<int64_t> shape) -> real* {
+      out[key] = nb::none();
+      if (!want) return nullptr;
+      const auto r = result<real>(shape);
+      out[key] = r.array;
+      return r.data;
+    };
+    b.dx = make("dx", need_dx, {N, I});
+    WeightGradients<real> grads{make("dw_ih", need_weights, {G * H, I}), make("dw_hh", need_weights, {G * H, H}),
+                                make("db_ih", need_weights, {G * H}), make("db_hh", need_weights, {G * H})};
+    b.dh0 = make("dh0", true, {S, H}), b.dc0 = make("dc0", lstm, {S, H});
+    b.steps = make("steps", steps, {N, H});
+    for (const char* key : {"dgain_x", "dgain_h", "dgain_c", "dbias_c"}) out[key] = nb::none();
+    {
+      nb::gil_scoped_release release;
+      Scratch<real> dgates(static_cast<size_t>(N * dgates_of(p.cell) * H));
+      b.dgates = dgates.data();
+      run_backward(w, b, S, N, from, grads);
+    }
+    return out;
+  });
+}
+
+Binder recurrences([](nb::module_& m) {
+  using namespace nb::literals;
+  const auto none = nb::none();
+  nb::class_<Packed>(m, "Packed", "Weights of one recurrence in the layout that the kernels read.")
+      .def(nb::init<const std::string&, const Array&, const Array&, const MaybeArray&, const MaybeArray&, bool>(),
+           "cell"_a, "w_ih"_a, "w_hh"_a, "b_ih"_a = none, "b_hh"_a = none, nb::kw_only(), "backward"_a = false)
+      .def_prop_ro("cell", [](const Packed& p) { return p.name; })
+      .def_prop_ro("input_size", [](const Packed& p) { return p.I; })
+      .def_prop_ro("hidden_size", [](const Packed& p) { return p.H; })
+      .def_prop_ro("gates", [](const Packed& p) { return gates_of(p.cell); })
+      .def_prop_ro("dtype", &Packed::dtype)
+      .def_prop_ro("precision", [](const Packed& p) { return p.dtype(); })
+      .def_prop_ro("isa", &Packed::isa_name)
+      .def_prop_ro("nbytes", &Packed::bytes)
+      .def_prop_ro("engine", [](const Packed& p) { return "native, " + std::string(p.isa_name()) + ", " + p.dtype(); });
+  m.def("recur_project", project, "packed"_a, "x"_a);
+  m.def("recur_forward", forward, "packed"_a, "x"_a, "offsets"_a, "h0"_a = none, "c0"_a = none, nb::kw_only(),
+        "reverse"_a = false, "cell_clip"_a = none, "recurrent_mask"_a = none, "save"_a = false,
+        "preprojected"_a = false);
+  m.def("recur_backward", backward, "packed"_a, "x"_a, "offsets"_a, "y"_a, "gates"_a.none(), "cells"_a.none(),
+        "extra"_a.none(), "dy"_a = none, "dh"_a = none, "dc"_a = none, nb::kw_only(), "h0"_a = none, "c0"_a = none,
+        "reverse"_a = false, "cell_clip"_a = none, "recurrent_mask"_a = none, "need_dx"_a = true,
+        "need_weights"_a = true, "steps"_a = false);
+});
+
+}  // namespace
+}  // namespace recurra

@@ -1,0 +1,148 @@
+// Weight gradients: out = sum over tokens of left^T right, in blocks of 256 tokens, then over the blocks in order.
+//
+// The right matrix of a block is packed into panels of four vectors of columns; six rows of the result are a
+// register tile over all tokens of the block. Within a block every sum is one chain, token by token.
+#include "recur.hpp"
+
+namespace recurra {
+namespace RECURRA_ISA {
+namespace {
+
+constexpr int64_t block = 256;
+constexpr int R_MOST = ROWS4;
+
+// left numbers of R rows, interleaved: steps[k*R + r]
+template <int R, int V>
+void tile(const real* steps, const real* panel, int64_t K, real* out, int64_t stride, int n_last, bool first) {
+  vec acc[R][V];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[r][v] = set1(real(0));
+#pragma GCC unroll 1
+  for (int64_t k = 0; k < K; ++k) {
+    vec w[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) w[v] = load(panel + v * W);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) fetch1(panel + (fetch_ahead * V + v) * W);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const vec a = set1(steps[r]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[r][v] = fma(a, w[v], acc[r][v]);
+    }
+    panel += V * W;
+    steps += R;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const int n = v + 1 < V ? W : n_last;
+      real* to = out + r * stride + v * W;
+      store_n(to, first ? acc[r][v] : add(load_n(to, n), acc[r][v]), n);
+    }
+}
+
+using Tile = void (*)(const real*, const real*, int64_t, real*, int64_t, int, bool);
+
+template <int V> Tile tile_of(int64_t rows) {
+  switch (rows) {
+    case 1: return tile<1, V>;
+    case 2: return tile<2, V>;
+    case 3: return tile<(ROWS4 >= 3 ? 3 : 1), V>;
+    case 4: return tile<(ROWS4 >= 4 ? 4 : 1), V>;
+    case 5: return tile<(ROWS4 >= 5 ? 5 : 1), V>;
+    default: return tile<(ROWS4 >= 6 ? 6 : 1), V>;
+  }
+}
+
+Tile tile_of(int64_t V, int64_t rows) {
+  switch (V) {
+    case 1: return tile_of<1>(rows);
+    case 2: return tile_of<2>(rows);
+    case 3: return tile_of<3>(rows);
+    default: return tile_of<4>(rows);
+  }
+}
+
+void pack_right(const OuterSum<real>& s, int64_t begin, int64_t n, real* panels) {
+  for (int64_t k = 0; k < n; ++k) {
+    const real* row = s.at ? s.at[begin + k] : s.right + (begin + k) * s.C;
+    const real* factor = s.factors ? s.factors[begin + k] : nullptr;
+    for (int64_t first = 0; first < s.C; first += 4 * W) {
+      const int64_t V = least(4, (s.C - first + W - 1) / W);
+      real* out = panels + first * block + k * V * W;
+      for (int64_t v = 0; v < V; ++v) {
+        const int lanes = static_cast<int>(least(W, s.C - first - v * W));
+        vec x = load_n(row + first + v * W, lanes);
+        if (factor) x = mul(x, load_n(factor + first + v * W, lanes));
+        store(out + v * W, x);
+      }
+    }
+  }
+}
+
+// Rows [0, rows) of the result, interleaved tile by tile: each tile of R rows is n*R numbers.
+void pack_left(const real* left, int64_t stride, int64_t n, const Split& split, real* out) {
+  for (int64_t t = 0; t < split.tiles; ++t) {
+    const int64_t begin = split.begin(t), R = split.begin(t + 1) - begin;
+    const real* from = left + begin;
+    real* to = out + begin * n;
+    for (int64_t k = 0; k < n; ++k, from += stride, to += R)
+      for (int64_t r = 0; r < R; ++r) to[r] = from[r];
+  }
+}
+
+void add_bias(const real* left, int64_t stride, int64_t n, int64_t rows, real* bias, bool first) {
+  for (int64_t j = 0; j < rows; j += 4 * W) {
+    const int64_t V = least(4, (rows - j + W - 1) / W);
+    vec sum[4];
+    for (int v = 0; v < 4; ++v) sum[v] = set1(real(0));
+    for (int64_t k = 0; k < n; ++k)
+      for (int64_t v = 0; v < V; ++v)
+        sum[v] = add(sum[v], load_n(left + k * stride + j + v * W, static_cast<int>(least(W, rows - j - v * W))));
+    for (int64_t v = 0; v < V; ++v) {
+      const int lanes = static_cast<int>(least(W, rows - j - v * W));
+      real* to = bias + j + v * W;
+      store_n(to, first ? sum[v] : add(load_n(to, lanes), sum[v]), lanes);
+    }
+  }
+}
+
+}  // namespace
+
+void outer_sum(const OuterSum<real>& s, int64_t column, int64_t begin, int64_t end) {
+  const int64_t rows = end - begin, C = s.C;
+  real* out = s.out + begin * C;
+  if (s.N == 0) {
+    for (int64_t j = 0; j < rows * C; ++j) out[j] = 0;
+    if (s.bias)
+      for (int64_t j = begin; j < end; ++j) s.bias[j] = 0;
+    return;
+  }
+  const int64_t Cp = padded(C) + 3 * W;
+  real* panels = static_cast<real*>(take_buffer(static_cast<size_t>(block * (Cp + rows) + 64) * sizeof(real)));
+  real* steps = panels + block * Cp;
+  const Split split = Split::over(rows, R_MOST);
+  for (int64_t t = 0; t < s.N; t += block) {
+    const int64_t n = least(block, s.N - t);
+    const real* left = s.left + t * s.left_stride + column + begin;
+    pack_right(s, t, n, panels);
+    pack_left(left, s.left_stride, n, split, steps);
+    for (int64_t j = 0; j < split.tiles; ++j) {
+      const int64_t first = split.begin(j), R = split.begin(j + 1) - first;
+      for (int64_t col = 0; col < C; col += 4 * W) {
+        const int64_t V = least(4, (C - col + W - 1) / W);
+        tile_of(V, R)(steps + first * n, panels + col * block, n, out + first * C + col, C,
+                      static_cast<int>(C - col - (V - 1) * W), t == 0);
+      }
+    }
+    if (s.bias) add_bias(left, s.left_stride, n, rows, s.bias + begin, t == 0);
+  }
+  give_buffer(panels);
+}
+
+}  // namespace RECURRA_ISA
+}  // namespace recurra

@@ -1,0 +1,339 @@
+// The backward pass of rnn, lstm and gru: the rows of one thread, from their last step to their first.
+//
+// In each step a register tile holds dh of some rows for four vectors of units. It begins with the gradient of y,
+// resumes with the gates' gradients of the step after it times W_hh, and ends with this step's gate gradients
+// while dh is still in registers. For gru the factor z of the direct path is added in between.
+#include "recur.hpp"
+
+namespace recurra {
+namespace RECURRA_ISA {
+namespace {
+
+struct Step {
+  int64_t n;
+  const real* after[gang];   // gate gradients of the step after this one; null in a row's last step
+  const real* dy[gang];      // null where absent
+  const real* dh[gang];      // gradient of the final state, in a row's last step
+  const real* before[gang];  // h of the step before
+  const real* mask[gang];
+  const real* gates[gang];
+  const real* cells[gang];
+  const real* cell_before[gang];
+  const real* linear[gang];
+  const real* y[gang];
+  real* carry[gang];  // lstm: dc; gru: dh * z, the direct path; for this row and all units
+  real* dgates[gang];
+  real* steps[gang];
+};
+
+struct Place {
+  const Backward<real>* b;
+  const Step* step;
+  int64_t first;  // first unit of the panel
+};
+
+template <Cell cell> struct Finish;
+
+template <> struct Finish<Cell::lstm> {
+  RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh) {
+    const Backward<real>& b = *at.b;
+    const Step& s = *at.step;
+    const int64_t H = b.w.H;
+    const vec one = set1(real(1));
+    const real* gates = s.gates[k] + unit;
+    const vec i = load_n(gates, n), forget = load_n(gates + H, n);
+    const vec g = load_n(gates + 2 * H, n), o = load_n(gates + 3 * H, n);
+    const vec c = load_n(s.cells[k] + unit, n), c_before = load_n(s.cell_before[k] + unit, n);
+    const vec squashed = tanh(c);
+    vec dc = fma(mul(dh, o), fnma(squashed, squashed, one), load(s.carry[k] + unit));
+    if (b.clipped) {  // the clip passes no gradient where it was active
+      const vec raw = fma(forget, c_before, mul(i, g)), edge = set1(b.clip);
+      dc = select(le(raw, edge), select(le(sub(set1(0), edge), raw), dc, set1(0)), set1(0));
+    }
+    store(s.carry[k] + unit, mul(dc, forget));
+    real* out = s.dgates[k] + unit;
+    store_n(out, mul(mul(mul(dc, g), i), sub(one, i)), n);
+    store_n(out + H, mul(mul(mul(dc, c_before), forget), sub(one, forget)), n);
+    store_n(out + 2 * H, mul(mul(dc, i), fnma(g, g, one)), n);
+    store_n(out + 3 * H, mul(mul(mul(dh, squashed), o), sub(one, o)), n);
+  }
+};
+
+template <> struct Finish<Cell::gru> {
+  RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh) {
+    const Backward<real>& b = *at.b;
+    const Step& s = *at.step;
+    const int64_t H = b.w.H;
+    const vec one = set1(real(1));
+    const real* gates = s.gates[k] + unit;
+    const vec reset = load_n(gates, n), z = load_n(gates + H, n), fresh = load_n(gates + 2 * H, n);
+    const vec linear = load_n(s.linear[k] + unit, n), before = load_n(s.before[k] + unit, n);
+    const vec dn = mul(mul(dh, sub(one, z)), fnma(fresh, fresh, one));
+    real* out = s.dgates[k] + unit;
+    store_n(out, mul(mul(mul(dn, linear), reset), sub(one, reset)), n);
+    store_n(out + H, mul(mul(mul(dh, sub(before, fresh)), z), sub(one, z)), n);
+    store_n(out + 2 * H, mul(dn, reset), n);
+    store_n(out + 3 * H, dn, n);
+    store(s.carry[k] + unit, mul(dh, z));
+  }
+};
+
+template <> struct Finish<Cell::rnn> {
+  RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh) {
+    const vec y = load_n(at.step->y[k] + unit, n);
+    store_n(at.step->dgates[k] + unit, mul(dh, fnma(y, y, set1(real(1)))), n);
+  }
+};
+
+template <> struct Finish<Cell::rnn_relu> {
+  RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh) {
+    const vec y = load_n(at.step->y[k] + unit, n);
+    store_n(at.step->dgates[k] + unit, select(lt(set1(real(0)), y), dh, set1(real(0))), n);
+  }
+};
+
+template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin) {
+  const Backward<real>& b = *at.b;
+  const Step& s = *at.step;
+  const int64_t H = b.w.H, K = gates_of(cell) * H;
+  Accumulators<R, V> acc;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc.at[r][v] = set1(real(0));
+  if (s.after[begin]) multiply<R, V>(acc, s.after + begin, b.w.recurrent_back + at.first * K, K);
+  real sums[R * V * W] __attribute__((aligned(64)));
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) store(sums + (r * V + v) * W, acc.at[r][v]);
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < V; ++v) {
+      const int64_t k = begin + r, unit = at.first + v * W;
+      const int n = static_cast<int>(least(W, H - unit));
+      vec dh = load(sums + (r * V + v) * W);
+      if (s.mask[k]) dh = mul(dh, load_n(s.mask[k] + unit, n));
+      if (cell == Cell::gru) dh = add(dh, load(s.carry[k] + unit));
+      if (s.dh[k]) dh = add(dh, load_n(s.dh[k] + unit, n));
+      if (s.dy[k]) dh = add(dh, load_n(s.dy[k] + unit, n));
+      if (s.steps[k]) store_n(s.steps[k] + unit, dh, n);
+      Finish<cell>::row(at, k, unit, n, dh);
+    }
+}
+
+using StepTile = void (*)(const Place&, int64_t);
+
+template <Cell cell, int V> StepTile step_tile_of(int64_t rows) {
+  switch (rows) {
+    case 1: return step_tile<cell, 1, V>;
+    case 2: return step_tile<cell, 2, V>;
+    case 3: return step_tile<cell, (ROWS4 >= 3 ? 3 : 1), V>;
+    case 4: return step_tile<cell, (ROWS4 >= 4 ? 4 : 1), V>;
+    case 5: return step_tile<cell, (ROWS4 >= 5 ? 5 : 1), V>;
+    default: return step_tile<cell, (ROWS4 >= 6 ? 6 : 1), V>;
+  }
+}
+
+template <Cell cell> StepTile step_tile_of(int64_t V, int64_t rows) {
+  switch (V) {
+    case 1: return step_tile_of<cell, 1>(rows);
+    case 2: return step_tile_of<cell, 2>(rows);
+    case 3: return step_tile_of<cell, 3>(rows);
+    default: return step_tile_of<cell, 4>(rows);
+  }
+}
+
+int64_t width_of(int64_t n, int64_t p) { return least(4, (n - p * 4 * W + W - 1) / W); }
+
+template <Cell cell> void retreat(const Backward<real>& b, const Step& step, int64_t from) {
+  const int64_t panels = (b.w.H + 4 * W - 1) / (4 * W);
+  for (int64_t p = 0; p < panels; ++p) {
+    const Place at{&b, &step, p * 4 * W};
+    const int64_t V = width_of(b.w.H, p);
+    // rows [from, n) are in their last step and have nothing after them: tiles of their own
+    for (int part = 0; part < 2; ++part) {
+      const int64_t base = part ? from : 0;
+      const Split split = Split::over(part ? step.n - from : from, ROWS4);
+      for (int64_t tile = 0; tile < split.tiles; ++tile)
+        step_tile_of<cell>(V, split.begin(tile + 1) - split.begin(tile))(at, base + split.begin(tile));
+    }
+  }
+}
+
+// out[r] = sum over k of rows[r][k] * W[k], where the last H of the K steps may lie elsewhere in the row (gru).
+template <int R, int V>
+void product_tile(const real* const* rows, const real* panel, int64_t K, int64_t K2, int64_t skip, real* const* out,
+                  const real* const* plus, int64_t first, int n_last) {
+  Accumulators<R, V> acc;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc.at[r][v] = set1(real(0));
+  multiply<R, V>(acc, rows, panel, K);
+  if (K2) {
+    const real* moved[R];
+    for (int r = 0; r < R; ++r) moved[r] = rows[r] + skip;
+    multiply<R, V>(acc, moved, panel + K * V * W, K2);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const int n = v + 1 < V ? W : n_last;
+      vec sum = acc.at[r][v];
+      if (plus && plus[r]) sum = mul(sum, load_n(plus[r] + first + v * W, n));
+      store_n(out[r] + first + v * W, sum, n);
+    }
+}
+
+using ProductTile = void (*)(const real* const*, const real*, int64_t, int64_t, int64_t, real* const*,
+                             const real* const*, int64_t, int);
+
+template <int V> ProductTile product_tile_of(int64_t rows) {
+  switch (rows) {
+    case 1: return product_tile<1, V>;
+    case 2: return product_tile<2, V>;
+    case 3: return product_tile<(ROWS4 >= 3 ? 3 : 1), V>;
+    case 4: return product_tile<(ROWS4 >= 4 ? 4 : 1), V>;
+    case 5: return product_tile<(ROWS4 >= 5 ? 5 : 1), V>;
+    default: return product_tile<(ROWS4 >= 6 ? 6 : 1), V>;
+  }
+}
+
+ProductTile product_tile_of(int64_t V, int64_t rows) {
+  switch (V) {
+    case 1: return product_tile_of<1>(rows);
+    case 2: return product_tile_of<2>(rows);
+    case 3: return product_tile_of<3>(rows);
+    default: return product_tile_of<4>(rows);
+  }
+}
+
+void back_product(const real* panels, int64_t rows_of_matrix, int64_t columns, const real* const* rows, int64_t n,
+                  int64_t K2, int64_t skip, real* const* out, const real* const* factor) {
+  for (int64_t p = 0; p * 4 * W < columns; ++p) {
+    const int64_t V = width_of(columns, p), first = p * 4 * W;
+    const int last = static_cast<int>(columns - first - (V - 1) * W);
+    const Split split = Split::over(n, ROWS4);
+    for (int64_t tile = 0; tile < split.tiles; ++tile) {
+      const int64_t begin = split.begin(tile);
+      product_tile_of(V, split.begin(tile + 1) - begin)(rows + begin, panels + first * rows_of_matrix,
+                                                        rows_of_matrix - K2, K2, skip, out + begin,
+                                                        factor ? factor + begin : nullptr, first, last);
+    }
+  }
+}
+
+struct Room {
+  real *carry, *zeros;
+  void* memory;
+};
+
+Room make_room(const Backward<real>& b, const int64_t* rows, int64_t n) {
+  const int64_t H = b.w.H, Hp = padded(H);
+  Room room;
+  room.memory = take_buffer(static_cast<size_t>((n + 1) * Hp) * sizeof(real));
+  room.carry = static_cast<real*>(room.memory);
+  room.zeros = room.carry + n * Hp;
+  for (int64_t j = 0; j < Hp; ++j) room.zeros[j] = 0;
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < Hp; ++j)
+      room.carry[i * Hp + j] = b.w.cell == Cell::lstm && b.dc && j < H ? b.dc[rows[i] * H + j] : real(0);
+  return room;
+}
+
+void place_row(const Backward<real>& b, const Room& room, Step& step, int64_t i, int64_t s, int64_t t) {
+  const int64_t H = b.w.H, length = length_of(b.offsets, s), D = (b.w.cell == Cell::gru ? 4 : gates_of(b.w.cell)) * H;
+  const int64_t token = token_of(b.offsets, b.reverse, s, t);
+  const int64_t previous = t > 0 ? token_of(b.offsets, b.reverse, s, t - 1) : -1;
+  const bool last = t + 1 == length;
+  step.after[i] = last ? nullptr : b.dgates + token_of(b.offsets, b.reverse, s, t + 1) * D;
+  step.dh[i] = last && b.dh ? b.dh + s * H : nullptr;
+  step.dy[i] = b.dy ? b.dy + token * H : nullptr;
+  step.mask[i] = b.mask && !last ? b.mask + s * H : nullptr;
+  step.before[i] = previous >= 0 ? b.y + previous * H : b.h0 ? b.h0 + s * H : room.zeros;
+  step.y[i] = b.y + token * H;
+  step.gates[i] = b.gates ? b.gates + token * gates_of(b.w.cell) * H : nullptr;
+  step.cells[i] = b.cells ? b.cells + token * H : nullptr;
+  step.cell_before[i] = !b.cells ? nullptr : previous >= 0 ? b.cells + previous * H : b.c0 ? b.c0 + s * H : room.zeros;
+  step.linear[i] = b.linear ? b.linear + token * H : nullptr;
+  step.carry[i] = room.carry + i * padded(H);
+  step.dgates[i] = b.dgates + token * D;
+  step.steps[i] = b.steps ? b.steps + token * H : nullptr;
+}
+
+constexpr int64_t chunk = 96;  // tokens whose dx is computed together, while their gate gradients are near
+
+struct Inputs {  // tokens that wait for their dx
+  const real* rows[chunk + gang];
+  real* out[chunk + gang];
+  int64_t n;
+};
+
+void input_gradients(const Backward<real>& b, Inputs& waiting) {
+  const int64_t H = b.w.H, K = gates_of(b.w.cell) * H;
+  const int64_t K2 = b.w.cell == Cell::gru ? H : 0;  // gru: n's input part lies behind its recurrent part
+  back_product(b.w.input_back, K, b.w.I, waiting.rows, waiting.n, K2, b.w.cell == Cell::gru ? 3 * H : 0, waiting.out,
+               nullptr);
+  waiting.n = 0;
+}
+
+// dh0 = (direct path) + mask * (W_hh^T of the first step's gate gradients)
+void first_states(const Backward<real>& b, const Room& room, const int64_t* rows, int64_t n) {
+  const int64_t H = b.w.H, Hp = padded(H), D = (b.w.cell == Cell::gru ? 4 : gates_of(b.w.cell)) * H;
+  const real *from[gang], *masks[gang];
+  real* out[gang];
+  for (int64_t i = 0; i < n; ++i) {
+    from[i] = b.dgates + token_of(b.offsets, b.reverse, rows[i], 0) * D;
+    out[i] = b.dh0 + rows[i] * H;
+    masks[i] = b.mask ? b.mask + rows[i] * H : nullptr;
+  }
+  back_product(b.w.recurrent_back, gates_of(b.w.cell) * H, H, from, n, 0, 0, out, masks);
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < H; ++j) {
+      if (b.w.cell == Cell::gru) out[i][j] += room.carry[i * Hp + j];
+      if (b.dc0) b.dc0[rows[i] * H + j] = room.carry[i * Hp + j];
+    }
+}
+
+template <Cell cell> void walk(const Backward<real>& b, const int64_t* rows, int64_t n) {
+  const Room room = make_room(b, rows, n);
+  int64_t active = 0;
+  Step step;
+  Inputs waiting;
+  waiting.n = 0;
+  for (int64_t t = length_of(b.offsets, rows[0]) - 1; t >= 0; --t) {
+    const int64_t from = active;  // these rows have a step after this one
+    while (active < n && length_of(b.offsets, rows[active]) > t) ++active;
+    step.n = active;
+    for (int64_t i = 0; i < active; ++i) place_row(b, room, step, i, rows[i], t);
+    retreat<cell>(b, step, from);
+    if (!b.dx) continue;
+    for (int64_t i = 0; i < active; ++i) {
+      waiting.rows[waiting.n] = step.dgates[i];
+      waiting.out[waiting.n++] = b.dx + token_of(b.offsets, b.reverse, rows[i], t) * b.w.I;
+    }
+    if (waiting.n >= chunk) input_gradients(b, waiting);
+  }
+  if (b.dx && waiting.n) input_gradients(b, waiting);
+  first_states(b, room, rows, n);
+  give_buffer(room.memory);
+}
+
+}  // namespace
+
+void backward(const Backward<real>& b, const int64_t* rows, int64_t n) {
+  const int64_t size_of_gang = gang_size(n, ROWS4);
+  for (int64_t begin = 0; begin < n; begin += size_of_gang) {
+    const int64_t size = least(size_of_gang, n - begin);
+    switch (b.w.cell) {
+      case Cell::rnn: walk<Cell::rnn>(b, rows + begin, size); break;
+      case Cell::rnn_relu: walk<Cell::rnn_relu>(b, rows + begin, size); break;
+      case Cell::lstm: walk<Cell::lstm>(b, rows + begin, size); break;
+      case Cell::gru: walk<Cell::gru>(b, rows + begin, size); break;
+    }
+  }
+}
+
+}  // namespace RECURRA_ISA
+}  // namespace recurra

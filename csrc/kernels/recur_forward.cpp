@@ -1,0 +1,301 @@
+// The forward pass of rnn, lstm and gru: the rows of one thread, all their time steps.
+//
+// Rows come longest first, so that the rows at work in step t are always the first ones. A gang of rows walks
+// through time in chunks: first the input part of all chains of a chunk (full register tiles whatever the number
+// of rows, each weight panel read once per chunk), then step by step the recurrent part, which resumes the
+// chains, and the gates, cell and output while they are in registers.
+#include "recur.hpp"
+
+namespace recurra {
+namespace RECURRA_ISA {
+namespace {
+
+// The rows at work in one time step: where each finds its previous state and leaves its new one.
+struct Step {
+  int64_t n;
+  const real* product[gang];  // h of the step before, multiplied by the mask where there is one
+  const real* before[gang];   // h of the step before
+  const real* mask[gang];
+  real* masked[gang];
+  real* c[gang];
+  real* y[gang];
+  real* gates[gang];
+  real* cells[gang];
+  real* linear[gang];
+};
+
+struct Place {  // one panel in one step
+  const Forward<real>* f;
+  const Step* step;
+  const real* pre;  // of the step's first row
+  int64_t p, first;  // panel, its first unit
+  const real* later;  // memory of the next panel, for the second-level cache
+  int64_t later_step;
+};
+
+RECURRA_INLINE void finish_row(const Place& at, int64_t i, int64_t unit, int n, vec h) {
+  const Step& s = *at.step;
+  store_n(s.y[i] + unit, h, n);
+  if (s.masked[i]) store_n(s.masked[i] + unit, mul(h, load_n(s.mask[i] + unit, n)), n);
+}
+
+template <Cell cell, int R, int V> struct Finish;
+
+template <int R, int V> struct Finish<Cell::lstm, R, V> {
+  RECURRA_INLINE void rows(const Place& at, int64_t begin, const real* sums) {
+    const Forward<real>& f = *at.f;
+    const Step& s = *at.step;
+    const int64_t unit = at.first, H = f.w.H;
+    const int n = static_cast<int>(least(W, H - unit));
+    real out[R][2][W] __attribute__((aligned(64)));
+    for (int r = 0; r < R; ++r) {
+      const int64_t k = begin + r;
+      const vec i = sigmoid(load(sums + (r * 4 + 0) * W)), g = tanh(load(sums + (r * 4 + 2) * W));
+      const vec forget = sigmoid(load(sums + (r * 4 + 1) * W)), o = sigmoid(load(sums + (r * 4 + 3) * W));
+      vec c = fma(forget, load(s.c[k] + unit), mul(i, g));
+      if (f.clipped) c = max(set1(-f.clip), min(set1(f.clip), c));
+      store(s.c[k] + unit, c);
+      store(out[r][0], c);
+      store(out[r][1], o);
+      if (s.gates[k]) {
+        real* gates = s.gates[k] + unit;
+        store_n(gates, i, n);
+        store_n(gates + H, forget, n);
+        store_n(gates + 2 * H, g, n);
+        store_n(gates + 3 * H, o, n);
+        store_n(s.cells[k] + unit, c, n);
+      }
+    }
+    for (int r = 0; r < R; ++r) finish_row(at, begin + r, unit, n, mul(load(out[r][1]), tanh(load(out[r][0]))));
+  }
+};
+
+template <int R, int V> struct Finish<Cell::gru, R, V> {
+  RECURRA_INLINE void rows(const Place& at, int64_t begin, const real* sums) {
+    const Forward<real>& f = *at.f;
+    const Step& s = *at.step;
+    const int64_t unit = at.first, H = f.w.H;
+    const int n = static_cast<int>(least(W, H - unit));
+    for (int r = 0; r < R; ++r) {
+      const int64_t k = begin + r;
+      const vec reset = sigmoid(load(sums + (r * 3 + 0) * W)), z = sigmoid(load(sums + (r * 3 + 1) * W));
+      const vec linear = load(sums + (r * 3 + 2) * W);
+      const vec fresh = tanh(fma(reset, linear, load(at.pre + (k * 3 + 2) * W)));
+      const vec h = fma(z, sub(load_n(s.before[k] + unit, n), fresh), fresh);
+      if (s.gates[k]) {
+        real* gates = s.gates[k] + unit;
+        store_n(gates, reset, n);
+        store_n(gates + H, z, n);
+        store_n(gates + 2 * H, fresh, n);
+        store_n(s.linear[k] + unit, linear, n);
+      }
+      finish_row(at, k, unit, n, h);
+    }
+  }
+};
+
+template <Cell cell, int R, int V> struct Finish {  // rnn, rnn_relu
+  RECURRA_INLINE void rows(const Place& at, int64_t begin, const real* sums) {
+    for (int r = 0; r < R; ++r)
+      for (int v = 0; v < V; ++v) {
+        const int64_t unit = at.first + v * W;
+        const vec a = load(sums + (r * V + v) * W);
+        const vec h = cell == Cell::rnn ? tanh(a) : max(set1(real(0)), a);
+        finish_row(at, begin + r, unit, static_cast<int>(least(W, at.f->w.H - unit)), h);
+      }
+  }
+};
+
+template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin) {
+  const Weights<real>& w = at.f->w;
+  Accumulators<R, V> acc;
+  const real* pre = at.pre + begin * V * W;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v)
+      acc.at[r][v] = cell == Cell::gru && v == 2 ? load(w.bias_n + at.p * W) : load(pre + (r * V + v) * W);
+  const real* panel = w.recurrent + at.p * w.vectors * W * w.H;
+  if (at.later) multiply<R, V>(acc, at.step->product + begin, panel, w.H, at.later, at.later_step);
+  else multiply<R, V>(acc, at.step->product + begin, panel, w.H);
+  real sums[R * V * W] __attribute__((aligned(64)));
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) store(sums + (r * V + v) * W, acc.at[r][v]);
+  Finish<cell, R, V>::rows(at, begin, sums);
+}
+
+using StepTile = void (*)(const Place&, int64_t);
+
+template <Cell cell, int V> StepTile step_tile_of(int64_t rows) {
+  constexpr int top = V == 3 ? ROWS3 : ROWS4;
+  switch (rows) {
+    case 1: return step_tile<cell, 1, V>;
+    case 2: return step_tile<cell, 2, V>;
+    case 3: return step_tile<cell, (top >= 3 ? 3 : 1), V>;
+    case 4: return step_tile<cell, (top >= 4 ? 4 : 1), V>;
+    case 5: return step_tile<cell, (top >= 5 ? 5 : 1), V>;
+    case 6: return step_tile<cell, (top >= 6 ? 6 : 1), V>;
+    case 7: return step_tile<cell, (top >= 7 ? 7 : 1), V>;
+    default: return step_tile<cell, (top >= 8 ? 8 : 1), V>;
+  }
+}
+
+template <Cell cell> StepTile step_tile_of(int64_t V, int64_t rows) {
+  if constexpr (cell == Cell::lstm) return step_tile_of<cell, 4>(rows);
+  else if constexpr (cell == Cell::gru) return step_tile_of<cell, 3>(rows);
+  else switch (V) {
+    case 1: return step_tile_of<cell, 1>(rows);
+    case 2: return step_tile_of<cell, 2>(rows);
+    case 3: return step_tile_of<cell, 3>(rows);
+    default: return step_tile_of<cell, 4>(rows);
+  }
+}
+
+constexpr int64_t second_level = int64_t{600} << 10;  // recurrent weights beyond this stream from the third level
+
+// One time step of all panels; `pre` has `slots` places per panel and the step begins at place `slot`.
+template <Cell cell> void advance(const Forward<real>& f, const Step& step, const real* pre, int64_t slots, int64_t slot) {
+  const Weights<real>& w = f.w;
+  const int64_t full = w.vectors * W, bytes = full * w.H * static_cast<int64_t>(sizeof(real));
+  const bool streams = w.panels * bytes > second_level;
+  for (int64_t p = 0; p < w.panels; ++p) {
+    const int64_t V = vectors_of(w, p);
+    const Split split = Split::over(step.n, V == 3 ? ROWS3 : ROWS4);
+    Place at{&f, &step, pre + p * slots * full + slot * V * W, p, p * w.units, nullptr, 0};
+    const real* next = w.recurrent + (p + 1 < w.panels ? p + 1 : 0) * full * w.H;
+    const int64_t lines = (full * w.H + W - 1) / W;  // of a vector each
+    const int64_t per_k = (lines + split.tiles * w.H - 1) / (split.tiles * w.H);
+    for (int64_t tile = 0; tile < split.tiles; ++tile) {
+      const int64_t begin = split.begin(tile), rows = split.begin(tile + 1) - begin;
+      if (streams && per_k <= 2) at.later = next + tile * w.H * per_k * W, at.later_step = per_k * W;
+      step_tile_of<cell>(V, rows)(at, begin);
+    }
+  }
+}
+
+// The scratch memory of one gang.
+struct Room {
+  int64_t slots;
+  real *pre, *c, *masked, *zeros;
+  const real** tokens;
+  void* memory;
+};
+
+constexpr int64_t chunk_bytes = int64_t{192} << 10;
+
+Room make_room(const Forward<real>& f, int64_t rows) {
+  const Weights<real>& w = f.w;
+  const int64_t per_slot = w.panels * w.vectors * W, Hp = padded(w.H);
+  Room room;
+  room.slots = most(rows, most(48, least(256, chunk_bytes / (per_slot * static_cast<int64_t>(sizeof(real))))));
+  const int64_t numbers = room.slots * per_slot + rows * Hp + 2 * rows * Hp + Hp + 4 * W;
+  room.memory = take_buffer(static_cast<size_t>(numbers) * sizeof(real) +
+                            static_cast<size_t>(room.slots) * sizeof(real*));
+  room.pre = static_cast<real*>(room.memory);
+  room.c = room.pre + room.slots * per_slot;
+  room.masked = room.c + rows * Hp;
+  room.zeros = room.masked + 2 * rows * Hp;
+  room.tokens = reinterpret_cast<const real**>(room.zeros + Hp + 4 * W);
+  for (int64_t j = 0; j < Hp; ++j) room.zeros[j] = 0;
+  return room;
+}
+
+// The chains of a chunk: computed from x, or copied from row-major chains that the caller has.
+void chunk_input(const Forward<real>& f, const Room& room, int64_t n) {
+  const Weights<real>& w = f.w;
+  if (!f.preprojected) return input_part(w, room.tokens, n, room.slots, room.pre);
+  const bool gated = w.cell == Cell::lstm || w.cell == Cell::gru;
+  for (int64_t p = 0; p < w.panels; ++p) {
+    const int64_t V = vectors_of(w, p);
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t v = 0; v < V; ++v) {
+        const int64_t unit = p * w.units + (gated ? 0 : v * W);
+        const real* from = room.tokens[j] + (gated ? v * w.H : 0) + unit;
+        store(room.pre + p * room.slots * w.vectors * W + (j * V + v) * W,
+              load_n(from, static_cast<int>(least(W, w.H - unit))));
+      }
+  }
+}
+
+void place_row(const Forward<real>& f, const Room& room, Step& step, int64_t i, int64_t s, int64_t t) {
+  const int64_t H = f.w.H, Hp = padded(H), token = token_of(f.offsets, f.reverse, s, t);
+  const int64_t n_rows = static_cast<int64_t>((room.zeros - room.masked) / (2 * Hp));
+  step.y[i] = f.y + token * H;
+  step.before[i] = t > 0   ? f.y + token_of(f.offsets, f.reverse, s, t - 1) * H
+                   : f.h0 ? f.h0 + s * H
+                          : room.zeros;
+  step.product[i] = step.before[i];
+  step.masked[i] = nullptr;
+  if (f.mask) {
+    step.mask[i] = f.mask + s * H;
+    step.masked[i] = room.masked + ((t + 1) % 2 * n_rows + i) * Hp;
+    step.product[i] = room.masked + (t % 2 * n_rows + i) * Hp;
+    if (t == 0)
+      for (int64_t j = 0; j < H; ++j) room.masked[i * Hp + j] = step.before[i][j] * step.mask[i][j];
+  }
+  step.c[i] = room.c + i * Hp;
+  step.gates[i] = f.gates ? f.gates + token * gates_of(f.w.cell) * H : nullptr;
+  step.cells[i] = f.cells ? f.cells + token * H : nullptr;
+  step.linear[i] = f.linear ? f.linear + token * H : nullptr;
+}
+
+void begin_row(const Forward<real>& f, const Room& room, int64_t i, int64_t s) {
+  const int64_t H = f.w.H, Hp = padded(H);
+  for (int64_t j = 0; j < Hp; ++j) room.c[i * Hp + j] = f.c0 && j < H ? f.c0[s * H + j] : real(0);
+}
+
+void end_row(const Forward<real>& f, const Room& room, int64_t i, int64_t s, int64_t length) {
+  const int64_t H = f.w.H, Hp = padded(H);
+  const real* y = f.y + token_of(f.offsets, f.reverse, s, length - 1) * H;
+  for (int64_t j = 0; j < H; ++j) f.h[s * H + j] = y[j];
+  if (f.c)
+    for (int64_t j = 0; j < H; ++j) f.c[s * H + j] = room.c[i * Hp + j];
+}
+
+template <Cell cell> void walk(const Forward<real>& f, const int64_t* rows, int64_t n) {
+  const Room room = make_room(f, n);
+  const int64_t token_size = f.preprojected ? gates_of(cell) * f.w.H : f.w.I;
+  for (int64_t i = 0; i < n; ++i) begin_row(f, room, i, rows[i]);
+  const int64_t longest = length_of(f.offsets, rows[0]);
+  int64_t active = n;
+  Step step;
+  for (int64_t t = 0; t < longest;) {
+    int64_t used = 0, until = t, there = active;
+    for (; until < longest; ++until) {  // how many steps fit into a chunk
+      while (there > 0 && length_of(f.offsets, rows[there - 1]) <= until) --there;
+      if (used + there > room.slots) break;
+      for (int64_t i = 0; i < there; ++i)
+        room.tokens[used++] = f.x + token_of(f.offsets, f.reverse, rows[i], until) * token_size;
+    }
+    chunk_input(f, room, used);
+    for (int64_t slot = 0; t < until; ++t) {
+      while (length_of(f.offsets, rows[active - 1]) <= t) --active;
+      step.n = active;
+      for (int64_t i = 0; i < active; ++i) place_row(f, room, step, i, rows[i], t);
+      advance<cell>(f, step, room.pre, room.slots, slot);
+      slot += active;
+    }
+  }
+  for (int64_t i = 0; i < n; ++i) end_row(f, room, i, rows[i], length_of(f.offsets, rows[i]));
+  give_buffer(room.memory);
+}
+
+}  // namespace
+
+void forward(const Forward<real>& f, const int64_t* rows, int64_t n) {
+  const int64_t size_of_gang = gang_size(n, f.w.cell == Cell::gru ? ROWS3 : ROWS4);
+  for (int64_t begin = 0; begin < n; begin += size_of_gang) {
+    const int64_t size = least(size_of_gang, n - begin);
+    switch (f.w.cell) {
+      case Cell::rnn: walk<Cell::rnn>(f, rows + begin, size); break;
+      case Cell::rnn_relu: walk<Cell::rnn_relu>(f, rows + begin, size); break;
+      case Cell::lstm: walk<Cell::lstm>(f, rows + begin, size); break;
+      case Cell::gru: walk<Cell::gru>(f, rows + begin, size); break;
+    }
+  }
+}
+
+}  // namespace RECURRA_ISA
+}  // namespace recurra

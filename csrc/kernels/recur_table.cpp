@@ -1,0 +1,10 @@
+#include "recur.hpp"
+
+namespace recurra {
+namespace RECURRA_ISA {
+
+extern const RecurTable<real> recur_table;
+const RecurTable<real> recur_table = {W, pack, pack_back, project, forward, backward, outer_sum};
+
+}  // namespace RECURRA_ISA
+}  // namespace recurra

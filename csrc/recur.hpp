@@ -1,0 +1,87 @@
+// The records of the recurrences, and the functions that the binding calls.
+//
+// N tokens, S sequences, I inputs, H hidden units, G gates. Weights lie in panels of `units` hidden units with
+// all their gates (lstm, gru: one vector of units; rnn: four vectors), so that one register tile finishes gates,
+// cell and output of these units. Gate order as torch: lstm i f g o; gru r z n, linear before reset.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "buffers.hpp"
+#include "dispatch.hpp"
+
+namespace recurra {
+
+enum class Cell { rnn, rnn_relu, lstm, gru };
+
+inline int gates_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+
+// Pointers into packed weights. A panel holds `vectors(p)` vectors of W lanes per step of K.
+template <class real> struct Weights {
+  Cell cell;
+  int64_t I, H;
+  int64_t panels, units;   // hidden units of a panel, a multiple of W
+  int64_t vectors;         // vectors of a full panel: G, or units / W for rnn
+  const real* input;       // panels of I steps
+  const real* recurrent;   // panels of H steps
+  const real* bias;        // panels of 1 step: (b_ih + b_hh), for gru's n b_in
+  const real* bias_n;      // gru: b_hn, units per panel
+  const real* input_back;      // for dx: W_ih, panels of 4 vectors of inputs, G*H steps; null until needed
+  const real* recurrent_back;  // for dh: W_hh, panels of 4 vectors of units, G*H steps
+};
+
+// What one forward pass reads and writes. Null where absent.
+template <class real> struct Forward {
+  Weights<real> w;
+  const real* x;
+  const int64_t* offsets;
+  const real *h0, *c0;
+  bool reverse, preprojected, clipped;
+  real clip;
+  const real* mask;  // (S, H), multiplies h in the recurrent product
+  real *y, *h, *c;
+  real *gates, *cells, *linear;  // saved for the backward pass
+};
+
+template <class real> struct Backward {
+  Weights<real> w;
+  const int64_t* offsets;
+  bool reverse, clipped;
+  real clip;
+  const real *h0, *c0, *mask;
+  const real *y, *gates, *cells, *linear;
+  const real *dy, *dh, *dc;
+  real* dgates;  // (N, D): G*H, for gru 4*H: dr, dz, d(recurrent part of n), d(input part of n)
+  real *dx, *dh0, *dc0, *steps;
+};
+
+// Sum over tokens of left[t]^T right[t]: blocks of 256 tokens, then over the blocks in order.
+template <class real> struct OuterSum {
+  int64_t N;
+  const real* left;   // (N, left_stride), columns `column` .. `column + rows`
+  int64_t left_stride;
+  const real* right;  // (N, C), or null where `at` is given
+  const real* const* at;       // N pointers to rows of C
+  const real* const* factors;  // N pointers to rows that multiply those, or null
+  int64_t C;
+  real* out;   // (rows, C)
+  real* bias;  // (rows,): the sum of left alone, or null
+};
+
+template <class real> struct RecurTable {
+  int W;
+  void (*pack)(Weights<real>& w, const real* w_ih, const real* w_hh, const real* b_ih, const real* b_hh,
+               real* memory, int64_t begin, int64_t end);
+  void (*pack_back)(const real* w, int64_t rows, int64_t columns, real* memory, int64_t begin, int64_t end);
+  void (*project)(const Weights<real>& w, const real* x, real* out, int64_t begin, int64_t end);
+  // `rows`: sequences of one thread, longest first, none empty
+  void (*forward)(const Forward<real>& f, const int64_t* rows, int64_t n);
+  void (*backward)(const Backward<real>& b, const int64_t* rows, int64_t n);
+  // out rows [begin, end) from left columns column + row
+  void (*outer_sum)(const OuterSum<real>& s, int64_t column, int64_t begin, int64_t end);
+};
+
+}  // namespace recurra
+
+RECURRA_DECLARE_TABLE(RecurTable, recur_table)

@@ -1,0 +1,227 @@
+#include "recur_run.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "pool.hpp"
+
+namespace recurra {
+namespace {
+
+template <class T> int64_t count(T n) { return static_cast<int64_t>(n); }
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Calls f(begin, end) for `parts` even ranges of [0, n).
+template <class F> void in_ranges(int64_t n, int64_t parts, const F& f) {
+  parts = std::max<int64_t>(1, std::min(parts, n));
+  parallel(static_cast<int>(parts), [&](int part) { f(n * part / parts, n * (part + 1) / parts); });
+}
+
+}  // namespace
+
+template <class real>
+PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* w_ih, const real* w_hh,
+                                   const real* b_ih, const real* b_hh, bool backward)
+    : table_(&recur_table<real>()), isa_(recurra::isa()) {
+  Weights<real>& w = weights_;
+  const int64_t W = table_->W;
+  const bool gated = cell == Cell::lstm || cell == Cell::gru;
+  w.cell = cell, w.I = I, w.H = H;
+  w.vectors = gated ? gates_of(cell) : 4;
+  w.units = gated ? W : 4 * W;
+  w.panels = ceil_div(H, w.units);
+  const int64_t full = w.vectors * W;
+  memory_ = Scratch<real>(static_cast<size_t>(w.panels * (full * (I + H + 1) + W)));
+  in_ranges(w.panels, threads() * (I * H > 4096 ? 1 : 0), [&](int64_t begin, int64_t end) {
+    Weights<real> mine = w;
+    table_->pack(mine, w_ih, w_hh, b_ih, b_hh, memory_.data(), begin, end);
+  });
+  table_->pack(w, w_ih, w_hh, b_ih, b_hh, memory_.data(), 0, 0);  // sets the pointers
+  const size_t rows = static_cast<size_t>(gates_of(cell) * H);
+  w_ih_ = Scratch<real>(rows * static_cast<size_t>(I)), w_hh_ = Scratch<real>(rows * static_cast<size_t>(H));
+  std::memcpy(w_ih_.data(), w_ih, w_ih_.size() * sizeof(real));
+  std::memcpy(w_hh_.data(), w_hh, w_hh_.size() * sizeof(real));
+  if (backward) this->backward();
+}
+
+template <class real> const Weights<real>& PackedWeights<real>::backward() {
+  std::call_once(back_once_, [this] {
+    Weights<real>& w = weights_;
+    const int64_t width = 4 * table_->W, rows = gates_of(w.cell) * w.H;
+    const int64_t of_inputs = ceil_div(w.I, width), of_units = ceil_div(w.H, width);
+    back_ = Scratch<real>(static_cast<size_t>((of_inputs + of_units) * width * rows));
+    real* recurrent = back_.data() + of_inputs * width * rows;
+    in_ranges(of_inputs + of_units, threads(), [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p)
+        if (p < of_inputs) table_->pack_back(w_ih_.data(), rows, w.I, back_.data(), p, p + 1);
+        else table_->pack_back(w_hh_.data(), rows, w.H, recurrent, p - of_inputs, p - of_inputs + 1);
+    });
+    w.input_back = back_.data(), w.recurrent_back = recurrent;
+    w_ih_ = Scratch<real>(), w_hh_ = Scratch<real>();
+  });
+  return weights_;
+}
+
+template <class real> size_t PackedWeights<real>::bytes() const {
+  return (memory_.size() + back_.size() + w_ih_.size() + w_hh_.size()) * sizeof(real);
+}
+
+std::vector<std::vector<int64_t>> deal(const int64_t* offsets, int64_t S, int parts) {
+  std::vector<int64_t> order;
+  for (int64_t s = 0; s < S; ++s)
+    if (offsets[s + 1] > offsets[s]) order.push_back(s);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return offsets[a + 1] - offsets[a] > offsets[b + 1] - offsets[b];
+  });
+  std::vector<std::vector<int64_t>> lists(static_cast<size_t>(parts));
+  std::vector<int64_t> load(static_cast<size_t>(parts), 0);
+  for (int64_t s : order) {
+    const size_t to = static_cast<size_t>(std::min_element(load.begin(), load.end()) - load.begin());
+    lists[to].push_back(s);
+    load[to] += offsets[s + 1] - offsets[s];
+  }
+  lists.erase(std::remove_if(lists.begin(), lists.end(), [](const auto& list) { return list.empty(); }), lists.end());
+  return lists;
+}
+
+template <class real> void run_project(PackedWeights<real>& w, const real* x, int64_t N, real* out) {
+  in_ranges(N, N >= 48 ? threads() : 1,
+            [&](int64_t begin, int64_t end) { w.table().project(w.forward(), x, out, begin, end); });
+}
+
+namespace {
+
+template <class real> void copy_empty(const Forward<real>& f, int64_t S) {
+  const size_t row = static_cast<size_t>(f.w.H);
+  const auto copy = [&](real* to, const real* from, int64_t s) {
+    if (!to) return;
+    if (from) std::copy_n(from + s * f.w.H, row, to + s * f.w.H);
+    else std::fill_n(to + s * f.w.H, row, real(0));
+  };
+  for (int64_t s = 0; s < S; ++s)
+    if (f.offsets[s] == f.offsets[s + 1]) copy(f.h, f.h0, s), copy(f.c, f.c0, s);
+}
+
+int parts_for(double work, int64_t rows) {  // small work is not worth waking threads
+  return work < 2e6 ? 1 : static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads(), rows)));
+}
+
+}  // namespace
+
+template <class real> void run_forward(PackedWeights<real>& w, const Forward<real>& f, int64_t S) {
+  copy_empty(f, S);
+  const double N = static_cast<double>(f.offsets[S]);
+  const double per_token = static_cast<double>(gates_of(f.w.cell) * f.w.H * (f.w.I + f.w.H));
+  const int parts = parts_for(N * per_token, S);
+  const auto lists = deal(f.offsets, S, parts);
+  Forward<real> resumed = f;
+  Scratch<real> chains;
+  if (count(lists.size()) < threads() && !f.preprojected && N * per_token > 4e6) {
+    // fewer rows than threads: the input part at least is shared by all threads
+    chains = Scratch<real>(static_cast<size_t>(f.offsets[S] * gates_of(f.w.cell) * f.w.H));
+    run_project(w, f.x, f.offsets[S], chains.data());
+    resumed.x = chains.data(), resumed.preprojected = true;
+  }
+  parallel(static_cast<int>(lists.size()), [&](int part) {
+    const auto& rows = lists[static_cast<size_t>(part)];
+    w.table().forward(resumed, rows.data(), count(rows.size()));
+  });
+}
+
+namespace {
+
+// For every token the row of h that its step started from, and the mask that multiplied it.
+template <class real> struct Sources {
+  Scratch<const real*> h, masks;
+  Scratch<real> zeros;
+
+  Sources(const Backward<real>& b, int64_t S, int64_t N)
+      : h(static_cast<size_t>(N)), masks(b.mask ? static_cast<size_t>(N) : 0), zeros(static_cast<size_t>(b.w.H)) {
+    std::fill_n(zeros.data(), zeros.size(), real(0));
+    const int64_t H = b.w.H;
+    for (int64_t s = 0; s < S; ++s)
+      for (int64_t t = b.offsets[s]; t < b.offsets[s + 1]; ++t) {
+        const bool first = b.reverse ? t == b.offsets[s + 1] - 1 : t == b.offsets[s];
+        h[static_cast<size_t>(t)] =
+            !first ? b.y + (b.reverse ? t + 1 : t - 1) * H : b.h0 ? b.h0 + s * H : zeros.data();
+        if (b.mask) masks[static_cast<size_t>(t)] = b.mask + s * H;
+      }
+  }
+};
+
+// One weight gradient: rows [first, first + n) of `out` from the same or other columns of dgates.
+template <class real> struct Job {
+  OuterSum<real> sum;
+  int64_t column, n;
+};
+
+template <class real> void run_jobs(const RecurTable<real>& table, const std::vector<Job<real>>& jobs) {
+  // Threads own rows of the result: never is a sum divided.
+  constexpr int64_t grain = 48;
+  struct Piece {
+    size_t job;
+    int64_t begin, end;
+  };
+  std::vector<Piece> pieces;
+  for (size_t j = 0; j < jobs.size(); ++j) {
+    const int64_t n = jobs[j].n, parts = std::max<int64_t>(1, std::min<int64_t>(threads(), ceil_div(n, grain)));
+    for (int64_t p = 0; p < parts; ++p) pieces.push_back({j, n * p / parts, n * (p + 1) / parts});
+  }
+  parallel(static_cast<int>(pieces.size()), [&](int part) {
+    const Piece& piece = pieces[static_cast<size_t>(part)];
+    table.outer_sum(jobs[piece.job].sum, jobs[piece.job].column, piece.begin, piece.end);
+  });
+}
+
+}  // namespace
+
+template <class real>
+void run_backward(PackedWeights<real>& w, const Backward<real>& given, int64_t S, int64_t N, const real* x,
+                  const WeightGradients<real>& out) {
+  Backward<real> b = given;
+  b.w = w.backward();
+  const int64_t H = b.w.H, G = gates_of(b.w.cell), D = dgates_of(b.w.cell) * H;
+  for (int64_t s = 0; s < S; ++s) {  // the gradient of a row without tokens passes through
+    if (b.offsets[s] != b.offsets[s + 1]) continue;
+    for (int64_t j = s * H; j < (s + 1) * H; ++j) {
+      b.dh0[j] = b.dh ? b.dh[j] : real(0);
+      if (b.dc0) b.dc0[j] = b.dc ? b.dc[j] : real(0);
+    }
+  }
+  const auto lists = deal(b.offsets, S, threads());
+  parallel(static_cast<int>(lists.size()), [&](int part) {
+    const auto& rows = lists[static_cast<size_t>(part)];
+    w.table().backward(b, rows.data(), count(rows.size()));
+  });
+  if (!out.w_ih) return;
+  const Sources<real> from(b, S, N);
+  const real* const* masks = b.mask ? from.masks.data() : nullptr;
+  const auto inputs = [&](int64_t column, int64_t first, int64_t rows) {
+    return Job<real>{{N, b.dgates, D, x, nullptr, nullptr, b.w.I, out.w_ih + first * b.w.I, out.b_ih + first}, column, rows};
+  };
+  const auto states = [&](int64_t column, int64_t first, int64_t rows, bool bias) {
+    return Job<real>{{N, b.dgates, D, nullptr, from.h.data(), masks, H, out.w_hh + first * H,
+                      bias ? out.b_hh + first : nullptr}, column, rows};
+  };
+  if (b.w.cell == Cell::gru) {
+    run_jobs<real>(w.table(), {inputs(0, 0, 2 * H), inputs(3 * H, 2 * H, H), states(0, 0, 2 * H, false),
+                               states(2 * H, 2 * H, H, true)});
+    std::copy_n(out.b_ih, static_cast<size_t>(2 * H), out.b_hh);
+  } else {
+    run_jobs<real>(w.table(), {inputs(0, 0, G * H), states(0, 0, G * H, false)});
+    std::copy_n(out.b_ih, static_cast<size_t>(G * H), out.b_hh);
+  }
+}
+
+#define RECURRA_INSTANTIATE(real)                                                                      \
+  template class PackedWeights<real>;                                                                  \
+  template void run_project<real>(PackedWeights<real>&, const real*, int64_t, real*);                  \
+  template void run_forward<real>(PackedWeights<real>&, const Forward<real>&, int64_t);                \
+  template void run_backward<real>(PackedWeights<real>&, const Backward<real>&, int64_t, int64_t,      \
+                                   const real*, const WeightGradients<real>&);
+RECURRA_INSTANTIATE(float)
+RECURRA_INSTANTIATE(double)
+
+}  // namespace recurra

@@ -1,0 +1,50 @@
+// The recurrences as the binding and the test driver call them: packed weights, work split over threads.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "buffers.hpp"
+#include "recur.hpp"
+
+namespace recurra {
+
+// Weights of one recurrence, packed for the instruction set that was in force when they were packed.
+template <class real> class PackedWeights {
+ public:
+  PackedWeights(Cell cell, int64_t I, int64_t H, const real* w_ih, const real* w_hh, const real* b_ih,
+                const real* b_hh, bool backward);
+  const Weights<real>& forward() const { return weights_; }
+  const Weights<real>& backward();  // packs the other direction on its first call
+  const RecurTable<real>& table() const { return *table_; }
+  Isa isa() const { return isa_; }
+  size_t bytes() const;
+
+ private:
+  const RecurTable<real>* table_;
+  Isa isa_;
+  Weights<real> weights_{};
+  Scratch<real> memory_, back_;
+  Scratch<real> w_ih_, w_hh_;  // row-major copies, until the backward panels are made
+  std::once_flag back_once_;
+};
+
+// Sequences dealt out to threads: each thread's list longest first, sums of lengths about equal.
+std::vector<std::vector<int64_t>> deal(const int64_t* offsets, int64_t S, int parts);
+
+template <class real> void run_project(PackedWeights<real>& w, const real* x, int64_t N, real* out);
+template <class real> void run_forward(PackedWeights<real>& w, const Forward<real>& f, int64_t S);
+
+// dgates, dx, dh0, dc0, steps are written by this call; weight gradients where w_ih is not null.
+template <class real> struct WeightGradients {
+  real *w_ih, *w_hh, *b_ih, *b_hh;
+};
+template <class real>
+void run_backward(PackedWeights<real>& w, const Backward<real>& b, int64_t S, int64_t N, const real* x,
+                  const WeightGradients<real>& out);
+
+inline int64_t dgates_of(Cell cell) { return cell == Cell::gru ? 4 : gates_of(cell); }
+
+}  // namespace recurra
