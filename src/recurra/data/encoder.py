@@ -1,8 +1,9 @@
 """What turns sequences into what a model reads: the request (`InputSpec`) and the fitted `Encoder`.
 
-A spec is asked for by the user and knows no data. `spec.fit(train)` learns vocabulary, scaling and the treatment
-of missing values from the training split alone and returns the encoder, which never changes again and travels in
-the bundle. The kinds stand in `text` (`Words`, `Characters`, `BPE`), `signal` (`Signal`) and `events` (`Events`).
+A spec is asked for by the user and knows no data. `spec.fit(train)` learns vocabulary, scaling and the
+treatment of missing values from the training split alone and returns the encoder, which never changes again
+and travels in the bundle. The kinds stand in `text` (`Words`, `Characters`, `BPE`), `signal` (`Signal`) and
+`events` (`Events`).
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class InputSpec(Spec, ABC):
     def fit(self, inputs: Any, features: Any = None) -> Encoder:
         """Learn from the training split and return the encoder.
 
-        inputs: what the kind of spec says. features: names of the numeric features, where the inputs are arrays
+        inputs: what the kind of spec says. features: names of the numeric features, where the inputs are
+            arrays
         without names (`Dataset.features`); None: no names are known, or the inputs carry them.
         """
 
@@ -97,15 +99,16 @@ class Encoder(ABC):
         """Encode whole sequences.
 
         Tokens: values int64 (N,). Signals: values float32 (N, F). Events: values float32 (N, F) and one int64
-        column per categorical column. Raises DataError where the inputs are not what the encoder was fitted on.
+        column per categorical column. Raises DataError where the inputs are not what the encoder was fitted
+        on.
         """
 
     @abstractmethod
     def step(self, item: Any, memory: Memory | None = None) -> tuple[Ragged, Memory]:
         """Encode the next piece of one sequence: a chunk of text, a step, or several steps.
 
-        Returns one sequence of what `encode` would have added for it (possibly nothing), and the memory for the
-        next call; None begins a sequence. Raises SpecError where the spec cannot be streamed.
+        Returns one sequence of what `encode` would have added for it (possibly nothing), and the memory for
+        the next call; None begins a sequence. Raises SpecError where the spec cannot be streamed.
         """
 
     @abstractmethod
@@ -173,8 +176,8 @@ def input_spec(record: Mapping[str, Any], default: str | None = None) -> InputSp
 def encoder_from_record(record: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
     """Build the encoder that `Encoder.to_record` and `Encoder.files` describe.
 
-    Raises CorruptBundleError, naming the part, where they are not what an encoder writes, and NewerBundleError
-    where a later version wrote them.
+    Raises CorruptBundleError, naming the part, where they are not what an encoder writes, and
+    NewerBundleError where a later version wrote them.
     """
     version = expect(record, "format", int, "encoder record")
     if version > FORMAT:

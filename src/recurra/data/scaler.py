@@ -26,8 +26,8 @@ _LN2 = 0.6931471805599453
 class Scaler:
     """`(x - center) / scale` per column, missing values replaced by `fill`; then one mask column per `masked`.
 
-    All arithmetic is float64 and element by element, rounded once to float32: the same bits for a row alone and in
-    a batch.
+    All arithmetic is float64 and element by element, rounded once to float32: the same bits for a row alone
+    and in a batch.
     """
 
     names: tuple[str, ...]

@@ -51,14 +51,15 @@ class NumericSpec(InputSpec):
 class Signal(NumericSpec):
     """Sequences of numbers: (T,) or (T, F) arrays, a `Ragged`, or named columns (mappings, frames).
 
-    scaling: "standard" (mean 0, deviation 1), "minmax" (0 to 1), "robust" (median 0, middle half 1 wide) or "none";
-        learnt on the training split. A constant column keeps its scale and is named in the encoder's notes.
-    missing: "impute" puts the training mean in place of a missing value (NaN), "refuse" is an error that names it.
-        Infinite values are always refused.
-    mask_features: a further feature per column that is 1 where the value was missing; None: for the columns that
-        had missing values in training; True: for all; False: for none.
-    elapsed_time: a further feature log(1 + seconds since the previous step), scaled, from the column "time"; for
-        irregular sampling. 0 at the first step.
+    scaling: "standard" (mean 0, deviation 1), "minmax" (0 to 1), "robust" (median 0, middle half 1 wide) or
+        "none"; learnt on the training split. A constant column keeps its scale and is named in the encoder's
+        notes.
+    missing: "impute" puts the training mean in place of a missing value (NaN), "refuse" is an error that
+        names it. Infinite values are always refused.
+    mask_features: a further feature per column that is 1 where the value was missing; None: for the columns
+        that had missing values in training; True: for all; False: for none.
+    elapsed_time: a further feature log(1 + seconds since the previous step), scaled, from the column "time";
+        for irregular sampling. 0 at the first step.
     max_length: steps that are read of a sequence, in training and prediction alike; None: all.
     truncate: side that is cut off, by `max_length` and by the training's `sequence_length`: "end" or "start".
     """
@@ -88,7 +89,8 @@ class Signal(NumericSpec):
 class NumericEncoding:
     """The numeric part of an encoder: features by name, masks, elapsed time.
 
-    named: whether the names came with the data; then they are checked at prediction, and the order may differ.
+    named: whether the names came with the data; then they are checked at prediction, and the order may
+        differ.
     """
 
     scaler: Scaler
@@ -203,7 +205,8 @@ class SignalEncoder(Encoder):
     def step(self, item: Any, memory: Memory | None = None) -> tuple[Ragged, Memory]:
         """Encode the next step: F numbers (or one number), an array (n, F), or a mapping of names to numbers.
 
-        With `elapsed_time` the mapping also has "time"; where the features have no names, "values" holds them.
+        With `elapsed_time` the mapping also has "time"; where the features have no names, "values" holds
+        them.
         """
         room = self._room(memory)
         steps = one_sequence(item, len(self.numbers.names))

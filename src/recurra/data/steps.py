@@ -50,14 +50,15 @@ class Steps:
 def read_steps(inputs: Any, features: Any = None, *, ids: bool = False) -> Steps:
     """Bring inputs into one shape.
 
-    inputs: a `Ragged` with values (N,) or (N, F) and further named columns; a `Dataset` of signals or events; a
-        list with one sequence each: arrays (T,) or (T, F), mappings or frames of named columns, or lists of
+    inputs: a `Ragged` with values (N,) or (N, F) and further named columns; a `Dataset` of signals or events;
+        a list with one sequence each: arrays (T,) or (T, F), mappings or frames of named columns, or lists of
         mappings (one per step). A column "time" is the time of each step.
     features: names of the columns of values that have none.
     ids: read sequences of plain ids (whole numbers or texts) as one categorical column, and whole numbers in
         named columns as categories.
 
-    Raises DataError, naming sequence, step and column, for anything that is no finite number or missing value.
+    Raises DataError, naming sequence, step and column, for anything that is no finite number or missing
+    value.
     """
     if hasattr(inputs, "inputs") and hasattr(inputs, "features"):
         features = features if features is not None else inputs.features

@@ -82,21 +82,22 @@ class _TextSpec(InputSpec):
 class Words(_TextSpec):
     """Texts as words and punctuation marks, or lists of words as they are.
 
-    A word is a run of letters, marks and digits of any script; apostrophes stay inside (don't, l'été), a curly one
-    counting as straight. Each punctuation mark, symbol, emoji (with its joiners and modifiers) and each character
-    of Chinese and Hiragana is a token of its own. White space and control characters separate. Scripts that write
-    no spaces (Thai, Lao, Khmer) come out as long runs: use `BPE` or `Characters` there. An input may also be a list
-    of words: each is then exactly one token, whatever it holds.
+    A word is a run of letters, marks and digits of any script; apostrophes stay inside (don't, l'été), a
+    curly one counting as straight. Each punctuation mark, symbol, emoji (with its joiners and modifiers) and
+    each character of Chinese and Hiragana is a token of its own. White space and control characters separate.
+    Scripts that write no spaces (Thai, Lao, Khmer) come out as long runs: use `BPE` or `Characters` there. An
+    input may also be a list of words: each is then exactly one token, whatever it holds.
 
-    min_count: times a token must occur in training to be known; rarer ones become UNK, which is thereby trained.
-        Usual: 1-5.
+    min_count: times a token must occur in training to be known; rarer ones become UNK, which is thereby
+        trained. Usual: 1-5.
     max_size: known tokens at most, the most frequent ones (ties by text); None: all.
     max_length: tokens that are read of a text, in training and prediction alike; None: all.
     truncate: side that is cut off, by `max_length` and by the training's `sequence_length`: "end" or "start".
     lowercase: whether "Good" and "good" are one.
     strip_accents: whether "été" and "ete" are one. Vowel signs of Indic scripts, Arabic and Hebrew stay.
     clean_html: whether tags (<br />) become spaces and common entities (&amp;) their characters.
-    normalize: Unicode normal form: "NFC", "NFKC" (also full-width and ligatures as plain characters) or "none".
+    normalize: Unicode normal form: "NFC", "NFKC" (also full-width and ligatures as plain characters) or
+        "none".
     """
 
     name: ClassVar[str] = "words"
@@ -134,8 +135,8 @@ class Words(_TextSpec):
 class Characters(_TextSpec):
     """Texts as single Unicode characters (code points), white space included.
 
-    With the default options nothing is lost: the tokens in order are the text. Composed characters (é) are one
-    token in NFC; an emoji with joiners is several.
+    With the default options nothing is lost: the tokens in order are the text. Composed characters (é) are
+    one token in NFC; an emoji with joiners is several.
 
     min_count: times a character must occur in training to be known. 1 keeps all, but leaves UNK untrained.
     max_size, max_length, truncate, lowercase, strip_accents, clean_html, normalize: as for `Words`.
@@ -170,7 +171,8 @@ class BPE(_TextSpec):
     Frequent words become one token, rare ones several; pieces never reach over a space or from letters into
     punctuation. The space before a word belongs to it, so that the tokens in order are the text.
 
-    vocab_size: ids in all: UNK, characters and merged pieces. Usual: 1000-32000. Fewer where training is too small.
+    vocab_size: ids in all: UNK, characters and merged pieces. Usual: 1000-32000. Fewer where training is too
+        small.
     min_count: times a character or a pair must occur in training to be known.
     max_length, truncate, lowercase, strip_accents, clean_html, normalize: as for `Words`.
     """
@@ -284,9 +286,9 @@ class TextEncoder(Encoder):
         """Encode the next chunk of a text (or a list of words).
 
         Words: the chunk counts as set off by white space, so pushing "not", "bad" is "not bad". BPE and
-        Characters: chunks follow each other as they are; the result is that of the whole where no chunk begins
-        inside a word (BPE: it begins with the space) or with a combining mark. Tags of HTML are seen inside a
-        chunk only.
+        Characters: chunks follow each other as they are; the result is that of the whole where no chunk
+        begins inside a word (BPE: it begins with the space) or with a combining mark. Tags of HTML are seen
+        inside a chunk only.
         """
         room = self._room(memory)
         (checked,) = text_items([item], words=self._takes_words)
@@ -297,8 +299,8 @@ class TextEncoder(Encoder):
     def tokens(self, text: Any) -> list[tuple[str, int, int]]:
         """Return the tokens that `encode` makes of one text as (token, begin, end).
 
-        begin and end are positions of characters in the text as given (in a list of words: in the words joined by
-        single spaces); an unknown token is "<unk>".
+        begin and end are positions of characters in the text as given (in a list of words: in the words
+        joined by single spaces); an unknown token is "<unk>".
         """
         (item,) = text_items([text], words=self._takes_words)
         found = self._word_tokens(item) if isinstance(item, list) else self._text_tokens(sound(item))

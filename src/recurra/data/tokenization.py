@@ -1,8 +1,8 @@
 """How a text becomes tokens: the pipelines of the `tokenizers` library that the text encoders store.
 
-Every pipeline is a function of the spec alone, and local: what it does to a piece of text between two stretches of
-white space does not depend on the rest. So texts can be encoded piece by piece from memory, and streamed, with the
-result of the whole.
+Every pipeline is a function of the spec alone, and local: what it does to a piece of text between two
+stretches of white space does not depend on the rest. So texts can be encoded piece by piece from memory, and
+streamed, with the result of the whole.
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ def tokenizer(rules: TextRules, vocabulary: Sequence[str], merges: Merges = ()) 
 def stored(rules: TextRules, files: Mapping[str, bytes]) -> tuple[tuple[str, ...], Merges]:
     """Return vocabulary and merges from a stored tokenizer.json; raises CorruptBundleError.
 
-    The rest of the file must be the pipeline of the spec: another one would cut texts otherwise than in training.
+    The rest of the file must be the pipeline of the spec: another one would cut texts otherwise than in
+    training.
     """
     content = read_json(files, FILE)
     model = expect(content, "model", dict, FILE)
@@ -207,7 +208,8 @@ def _check_pipeline(rules: TextRules, content: Mapping[str, Any]) -> None:
 def windows(text: str, cut: Any) -> Iterator[list[Any]]:
     """Yield the tokens of a long unbroken text, `WINDOW` characters at a time.
 
-    cut: text -> tokens as (token, (begin, end)). The last tokens of a window may look other than in the whole (a
+    cut: text -> tokens as (token, (begin, end)). The last tokens of a window may look other than in the whole
+        (a
     word torn in two), so they are left to the next one; those before them cannot.
     """
     begin, size = 0, WINDOW

@@ -9,7 +9,7 @@ import numpy as np
 
 from recurra import kernels
 from recurra.data.encoder import InputSpec
-from recurra.data.targets import LabelEncoder, MultiLabelEncoder
+from recurra.data.target_encoders import LabelEncoder, MultiLabelEncoder
 from recurra.errors import SpecError
 from recurra.kernels.shaping import row_mean
 from recurra.metrics import choose_threshold, choose_thresholds

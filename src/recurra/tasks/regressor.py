@@ -9,7 +9,7 @@ import numpy as np
 
 from recurra import kernels
 from recurra.data.encoder import InputSpec
-from recurra.data.targets import NumberEncoder
+from recurra.data.target_encoders import NumberEncoder
 from recurra.errors import SpecError, nearest
 from recurra.kernels.shaping import row_mean
 from recurra.ragged import Array
