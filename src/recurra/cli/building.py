@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from recurra.cli.options import Choices
-from recurra.data import splits
-from recurra.data.dataset import Dataset
+from recurra.data.dataset import PARTS, Dataset
+from recurra.data.duplicates import duplicates_across, sequence_keys
 from recurra.data.encoder import InputSpec
 from recurra.data.events import Events
 from recurra.data.reading import read
 from recurra.data.signal import Signal
+from recurra.data.splits import split_dataset
 from recurra.data.text import BPE, Characters, Words
 from recurra.errors import DataError, InputError, SpecError, nearest
-from recurra.ragged import Array
 from recurra.spec import Network, Training
 
 UNITS: Mapping[str, type[InputSpec]] = {
@@ -117,65 +116,40 @@ def estimator(task: str, choices: Choices, dataset: Dataset) -> Any:
     )
 
 
-def divide(
-    dataset: Dataset, task: str, chosen: Mapping[str, Any], test: Dataset | None
-) -> tuple[dict[str, Dataset], str]:
-    """Train, validation and test, and in words how they were made.
+@dataclass(frozen=True, kw_only=True)
+class Divided:
+    """The parts of the data, in words how they were made, and a warning about repeats across them ("": none)."""
 
-    A test file or the data's own split comes first; then `group`, `order`, else 60/20/20, stratified by class.
-    """
+    parts: Mapping[str, Dataset]
+    how: str
+    warning: str
+
+    @property
+    def sizes(self) -> str:
+        """One line for people."""
+        counts = ", ".join(f"{name} {len(part):,}" for name, part in self.parts.items())
+        return f"split: {counts} ({self.how})"
+
+
+def divide(dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None) -> Divided:
+    """Train, validation and test: a test file or the data's own split first, then by group, by time, else 60/20/20,
+    stratified by class. [data] options: validation and test (shares), split_seed, group, order."""
     validation, share = float(chosen.get("validation", 0.2)), float(chosen.get("test", 0.2))
-    seed = int(chosen.get("split_seed", 0))
     if dataset.targets is None:
         raise DataError(f"{dataset.source}: no target column was found; name it with --target")
     if test is not None:
-        inner = _split(dataset, task, chosen, (1 - validation, validation, 0.0), seed)
-        return {
-            "train": dataset.select(inner.train),
-            "validation": dataset.select(inner.validation),
-            "test": test,
-        }, (f"test from {test.source}; {validation:.0%} of the rest for validation")
-    named = set() if dataset.split is None else set(np.asarray(dataset.split).tolist())
-    if {"train", "test"} <= named:
-        return _named(dataset, task, chosen, validation, seed, named)
-    made = _split(dataset, task, chosen, (1 - validation - share, validation, share), seed)
-    how = "by group" if chosen.get("group") else "chronological" if chosen.get("order") else ""
-    how = how or ("stratified" if task == "classifier" and not _several(dataset.targets) else "random")
-    return {name: dataset.select(getattr(made, name)) for name in ("train", "validation", "test")}, how
-
-
-def _named(
-    dataset: Dataset, task: str, chosen: Mapping[str, Any], validation: float, seed: int, named: set[str]
-) -> tuple[dict[str, Dataset], str]:
-    if "validation" in named:
-        return {name: dataset.part(name) for name in ("train", "validation", "test")}, "as the data name it"
-    train = dataset.part("train")
-    inner = _split(train, task, chosen, (1 - validation, validation, 0.0), seed)
-    parts = {"train": train.select(inner.train), "validation": train.select(inner.validation)}
-    return {
-        **parts,
-        "test": dataset.part("test"),
-    }, f"test as the data name it; {validation:.0%} of train for validation"
-
-
-def _split(
-    dataset: Dataset, task: str, chosen: Mapping[str, Any], shares: tuple[float, ...], seed: int
-) -> Any:
-    if chosen.get("group"):
-        return splits.grouped(_column(dataset, chosen["group"]), shares=shares, seed=seed)
-    if chosen.get("order"):
-        return splits.chronological(_column(dataset, chosen["order"]), shares=shares)
-    by_class = task == "classifier" and not _several(dataset.targets)
-    return splits.stratified(dataset.targets if by_class else len(dataset), shares=shares, seed=seed)
-
-
-def _several(targets: Any) -> bool:
-    return any(isinstance(target, (tuple, set, list)) for target in targets)
-
-
-def _column(dataset: Dataset, name: str) -> Array:
-    if name not in dataset.columns:
-        raise DataError(
-            f"{dataset.source}: no column {name!r} beside the inputs{nearest(name, dataset.columns)}"
-        )
-    return np.asarray(dataset.columns[name])
+        dataset = replace(dataset, split=None)
+        share = 0.0
+    found = split_dataset(
+        dataset,
+        (1 - validation - share, validation, share),
+        int(chosen.get("split_seed", 0)),
+        group=chosen.get("group"),
+        time=chosen.get("order"),
+    )
+    parts = {name: dataset.select(rows) for name, rows in zip(PARTS, found.parts(), strict=True)}
+    if test is None:
+        return Divided(parts=parts, how=found.how, warning=duplicates_across(dataset.inputs, found).warning)
+    repeated = len(set(sequence_keys(dataset.inputs)) & set(sequence_keys(test.inputs)))
+    warning = f"{repeated} test sequences also stand in the training file" if repeated else ""
+    return Divided(parts={**parts, "test": test}, how=f"{found.how}, test from {test.source}", warning=warning)

@@ -41,6 +41,7 @@ def compare(
 ) -> None:
     """Train several networks with several seeds beside the baselines; save the winner and a report."""
     from recurra.cli.building import check_task, divide, estimator, read_data
+    from recurra.cli.fit import opening
     from recurra.evaluation.compare import compare_parts
     from recurra.evaluation.record import save_comparison
     from recurra.tasks.materials import materials
@@ -48,13 +49,14 @@ def compare(
     task = check_task(task)
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
-    parts, how = divide(dataset, task, chosen.data, held)
-    say(f"{len(dataset)} sequences ({dataset.kind}); split {how}")
+    divided = divide(dataset, chosen.data, held)
+    for note in opening(dataset, divided):
+        say(note)
     made = {name: estimator(task, _with(chosen, name), dataset) for name in _names(networks)}
     outcome = compare_parts(
         made,
-        {name: materials(part) for name, part in parts.items()},
-        notes=(f"split {how}",),
+        {name: materials(part) for name, part in divided.parts.items()},
+        notes=(divided.sizes,),
         seeds=seeds,
         baselines=baselines if baselines in ("auto", "none") else baselines.split(","),
         on_row=None if quiet else say,

@@ -38,8 +38,9 @@ def fit(
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
     model = estimator(task, chosen, dataset)
-    parts, how = divide(dataset, task, chosen.data, held)
-    for note in _opening(dataset, parts, how):
+    divided = divide(dataset, chosen.data, held)
+    parts = dict(divided.parts)
+    for note in opening(dataset, divided):
         say(note)
     begin = time.perf_counter()
     progress = None if quiet else progress_kind(json_output=json_output)
@@ -52,15 +53,10 @@ def fit(
         _tell(record, model)
 
 
-def _opening(dataset: Any, parts: dict[str, Any], how: str) -> list[str]:
-    from recurra.data.splits import duplicates_across
-
-    sizes = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
-    notes = [*dataset.notes, f"{len(dataset)} sequences ({dataset.kind}); split: {sizes} ({how})"]
-    repeated = duplicates_across({name: part.inputs for name, part in parts.items()})
-    if repeated:
-        notes.append(f"warning: {repeated} sequences stand in more than one split; scores may flatter")
-    return notes
+def opening(dataset: Any, divided: Any) -> list[str]:
+    """What is said before training: what was read, how it was divided, and what is odd about it."""
+    notes = [*dataset.notes, f"{len(dataset):,} sequences ({dataset.kind}); {divided.sizes}"]
+    return [*notes, f"warning: {divided.warning}"] if divided.warning else notes
 
 
 def _train(model: Any, parts: dict[str, Any], output: Path, resume: bool, progress: str | None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.data.splits import stratified
+from recurra.data.splits import by_column, stratified
 from recurra.data.text import Characters
 from recurra.errors import InputError
 from recurra.evaluation import judging
@@ -151,7 +151,7 @@ def compare(
     given = materials(inputs, targets, static)
     if given.targets is None:
         raise InputError("targets must be given: one per sequence")
-    parts, notes = _parts(given, split, shares, split_seed, task)
+    parts, notes = _parts(given, split, shares, split_seed)
     return compare_parts(
         networks, parts, seeds=seeds, baselines=baselines, notes=notes, on_row=on_row, progress=progress
     )
@@ -197,27 +197,13 @@ def _parts(
     split: Mapping[str, Array] | None,
     shares: tuple[float, float, float],
     seed: int,
-    task: str,
 ) -> tuple[dict[str, Materials], tuple[str, ...]]:
     if split is not None:
         return {name: given.select(np.asarray(split[name])) for name in PARTS}, ("split as given",)
-    if given.split is not None and set(PARTS) <= set(given.split.tolist()):
-        return {name: given.part(name) for name in PARTS}, ("split as the data name it",)
-    by_class = task == "classifier"
-    if given.split is not None and {"train", "test"} <= set(given.split.tolist()):
-        train, test = given.part("train"), given.part("test")
-        inner = stratified(train.targets if by_class else len(train), shares=(0.8, 0.2, 0.0), seed=seed)
-        made = {
-            "train": train.select(inner.train),
-            "validation": train.select(inner.validation),
-            "test": test,
-        }
-        return made, ("test as the data name it; a fifth of the rest is validation",)
-    found = stratified(given.targets if by_class else len(given), shares=shares, seed=seed)
-    made = {name: given.select(getattr(found, name)) for name in PARTS}
-    return made, (
-        f"{'stratified ' if by_class else ''}split {shares[0]:g}/{shares[1]:g}/{shares[2]:g}, seed {seed}",
-    )
+    targets = given.targets
+    found = stratified(targets, shares, seed) if given.split is None else by_column(given.split, targets=targets)
+    made = {name: given.select(rows) for name, rows in zip(PARTS, found.parts(), strict=True)}
+    return made, (found.sizes,)
 
 
 def _judge(estimator: SequenceEstimator) -> Judge:

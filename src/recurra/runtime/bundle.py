@@ -35,6 +35,7 @@ from recurra.storage import (
     Folder,
     Payload,
     attach_file,
+    canonical_json,
     checked_name,
     dump_json,
     open_folder,
@@ -93,7 +94,7 @@ class Bundle:
         not read: saving again, migrating or editing the card keeps the id.
         """
         digest = hashlib.sha256(b"recurra model 1")
-        _add(digest, dump_json(self.config, indent=None))
+        _add(digest, canonical_json(self.config))
         for name in sorted(self.arrays):
             array = self.arrays[name]
             stored = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")

@@ -94,7 +94,7 @@ def _write(head: bytes, arrays: list[np.ndarray[Any, Any]], sink: Sink) -> None:
     for array in arrays:
         plain = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
         if plain.size:
-            sink.write(memoryview(plain.reshape(-1)).cast("B"))
+            sink.write(plain.reshape(-1).view(np.uint8).data)
 
 
 def decode_arrays(data: bytes, file: str) -> dict[str, np.ndarray[Any, Any]]:

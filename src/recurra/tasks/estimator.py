@@ -172,9 +172,7 @@ class SequenceEstimator(ABC):
             raise SpecError(
                 f"validation must be a share between 0 and 1, got {self.validation!r}; usual: 0.2"
             )
-        return split_validation(
-            given, self.validation, training.seed, stratify=self._estimator_type == "classifier"
-        )
+        return split_validation(given, self.validation, training.seed)
 
     def _learn_encoders(self, network: Network, train: Materials) -> None:
         """Fit everything that is learnt from data before training, on the training split alone."""

@@ -156,11 +156,9 @@ def _check_lengths(made: Materials) -> None:
             raise DataError(f"{name} must have one entry per sequence ({len(made)}), got {len(values)}")
 
 
-def split_validation(
-    given: Materials, share: float, seed: int, *, stratify: bool
-) -> tuple[Materials, Materials]:
-    """Set a share aside for validation, stratified by class where there are classes."""
-    split = stratified(given.targets if stratify else len(given), shares=(1 - share, share, 0.0), seed=seed)
+def split_validation(given: Materials, share: float, seed: int) -> tuple[Materials, Materials]:
+    """Set a share aside for validation, stratified by class or by tenths of the numbers."""
+    split = stratified(given.targets, shares=(1 - share, share, 0.0), seed=seed)
     if not len(split.train) or not len(split.validation):
         raise DataError(
             f"inputs must be enough for a validation split of {share:g}, got {len(given)} sequences; "
