@@ -11,7 +11,7 @@ from recurra.data.cells import Array, Floats, all_numbers, first, is_sequence, n
 from recurra.data.dataset import Dataset
 from recurra.data.files import PART_WORDS
 from recurra.data.roles import Request, Roles, resolve
-from recurra.data.steps import read_steps, stack_rows
+from recurra.data.step_columns import read_steps, stack_rows
 from recurra.data.tables import Cells, Table
 from recurra.data.targets import read_targets
 from recurra.data.timestamps import seconds

@@ -13,7 +13,7 @@ from recurra.data.cells import Array, Floats, is_absent, label, short
 from recurra.data.dataset import Dataset
 from recurra.data.files import PART_WORDS
 from recurra.data.roles import Request, Roles
-from recurra.data.steps import read_steps
+from recurra.data.step_columns import read_steps
 from recurra.data.tables import Cells, Table
 from recurra.data.timestamps import seconds
 from recurra.errors import DataError
