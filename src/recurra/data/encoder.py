@@ -8,7 +8,6 @@ and travels in the bundle. The kinds stand in `text` (`Words`, `Characters`, `BP
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
@@ -19,6 +18,7 @@ import numpy as np
 from recurra.errors import CorruptBundleError, NewerBundleError, SpecError, nearest
 from recurra.ragged import Ragged
 from recurra.spec import Spec
+from recurra.storage import parse_json
 
 FORMAT = 1
 """Version of what encoders write; a later one is refused with `NewerBundleError`."""
@@ -87,7 +87,7 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def vocabularies(self) -> dict[str, int]:
-        """Number of ids (with the unknown one) per categorical column; "tokens" for text; empty for signals."""
+        """Number of ids, with the unknown one, per categorical column: "tokens" for text, none for signals."""
 
     @property
     @abstractmethod
@@ -160,7 +160,7 @@ class Encoder(ABC):
 
 
 def input_spec(record: Mapping[str, Any], default: str | None = None) -> InputSpec:
-    """Build an input spec from a section `[input]` or `InputSpec.to_record`: `kind` and the options of that kind.
+    """Build an input spec from a section `[input]` or `InputSpec.to_record`: `kind` and its options.
 
     default: the kind where the record names none. Raises SpecError.
     """
@@ -228,20 +228,10 @@ def read_json(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     """Return the JSON object in a stored file; raises CorruptBundleError where it is missing or malformed."""
     if name not in files:
         raise CorruptBundleError(f"{name} is missing; the bundle is incomplete")
-    try:
-        made = json.loads(
-            bytes(files[name]).decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_once
-        )
-    except (ValueError, RecursionError) as error:
-        raise CorruptBundleError(f"{name} is not valid JSON: {str(error)[:200]}") from None
+    made = parse_json(bytes(files[name]), name)
     if not isinstance(made, dict):
         raise CorruptBundleError(f"{name} must hold a JSON object, got {type(made).__name__}")
     return made
-
-
-def write_json(content: Mapping[str, Any]) -> bytes:
-    """The bytes of a stored JSON file; the same content gives the same bytes."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1, sort_keys=True).encode("utf-8")
 
 
 def truncated(batch: Ragged, limit: int | None, side: str) -> Ragged:
@@ -260,14 +250,3 @@ def _spec_class(kind: str) -> type[InputSpec]:
     module, name = _KINDS[kind]
     found: type[InputSpec] = getattr(import_module(module), name)
     return found
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name occurs twice in one object")
-    return made

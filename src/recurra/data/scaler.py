@@ -24,7 +24,7 @@ _LN2 = 0.6931471805599453
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scaler:
-    """`(x - center) / scale` per column, missing values replaced by `fill`; then one mask column per `masked`.
+    """`(x - center) / scale` per column, `fill` where missing; then one mask column per `masked`.
 
     All arithmetic is float64 and element by element, rounded once to float32: the same bits for a row alone
     and in a batch.
@@ -171,7 +171,7 @@ def _product(spread: float, size: float) -> float:
 
 
 def log1p(values: Floats) -> Floats:
-    """log(1 + x) for x >= 0, to 1e-15, from additions, multiplications and divisions alone.
+    """log(1 + x) for x >= 0 from additions, multiplications and divisions alone; error below 1e-14.
 
     The library's own logarithm may differ in the last bit between processors and between array layouts.
     """

@@ -19,15 +19,16 @@ from recurra.data.encoder import (
     restored_notes,
     restored_spec,
     truncated,
-    write_json,
 )
 from recurra.data.scaler import MISSING, SCALINGS, Scaler, log1p
-from recurra.data.steps import TIME, Floats, Steps, in_order, read_steps
+from recurra.data.steps import TIME, Floats, IsCategory, Steps, default_names, in_order, read_steps
 from recurra.errors import CorruptBundleError, DataError, SpecError
 from recurra.ragged import Array, Ragged
 from recurra.spec import option
+from recurra.storage import dump_json
 
 ELAPSED = "elapsed_time"
+NAMINGS = ("none", "features", "columns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +96,14 @@ class NumericEncoding:
 
     scaler: Scaler
     elapsed: Scaler | None
-    named: bool
+    naming: str
 
     @classmethod
     def fit(cls, spec: NumericSpec, steps: Steps) -> tuple[NumericEncoding, tuple[str, ...]]:
         """Learn from the training steps; returns the encoding and notes."""
         if not len(steps.values):
             raise DataError("inputs must hold at least one step to learn from, got none")
-        names = steps.names or tuple(f"feature_{i}" for i in range(steps.values.shape[1]))
+        names = steps.names or default_names(steps.values.shape[1])
         scaler, notes = Scaler.fit(
             steps, names, scaling=spec.scaling, missing=spec.missing, masks=spec.mask_features
         )
@@ -112,7 +113,7 @@ class NumericEncoding:
             shown = Steps(values=passed, names=(ELAPSED,), categories={}, time=None, offsets=steps.offsets)
             elapsed, more = Scaler.fit(shown, (ELAPSED,), scaling=spec.scaling, missing="refuse", masks=False)
             notes = (*notes, *more)
-        return cls(scaler=scaler, elapsed=elapsed, named=steps.names is not None), notes
+        return cls(scaler=scaler, elapsed=elapsed, naming=steps.naming), notes
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -131,7 +132,7 @@ class NumericEncoding:
 
     def transform(self, steps: Steps, before: float | None = None) -> Array:
         """(N, width) float32. before: time of the step before the first one, for streams."""
-        made = self.scaler.transform(steps, in_order(steps, self.names, named=self.named))
+        made = self.scaler.transform(steps, in_order(steps, self.names, self.naming))
         if self.elapsed is None:
             return made
         return np.concatenate([made, self.elapsed.transform(steps, _elapsed(steps, before))], axis=1)
@@ -139,7 +140,7 @@ class NumericEncoding:
     def to_record(self) -> dict[str, Any]:
         """As plain values."""
         elapsed = self.elapsed.to_record() if self.elapsed else None
-        return {"features": self.scaler.to_record(), "elapsed": elapsed, "named": self.named}
+        return {"features": self.scaler.to_record(), "elapsed": elapsed, "naming": self.naming}
 
     @classmethod
     def from_record(cls, spec: NumericSpec, record: Mapping[str, Any]) -> NumericEncoding:
@@ -153,7 +154,12 @@ class NumericEncoding:
             elapsed = Scaler.from_record(stored, f"{ENCODER_FILE}: elapsed", refuse=True)
             if elapsed.names != (ELAPSED,) or elapsed.masked:
                 raise CorruptBundleError(f"{ENCODER_FILE}: elapsed must scale {ELAPSED!r} alone")
-        return cls(scaler=scaler, elapsed=elapsed, named=expect(record, "named", bool, ENCODER_FILE))
+        naming = expect(record, "naming", str, ENCODER_FILE)
+        if naming not in NAMINGS:
+            raise CorruptBundleError(
+                f"{ENCODER_FILE}: naming must be one of {', '.join(NAMINGS)}, got {naming!r}"
+            )
+        return cls(scaler=scaler, elapsed=elapsed, naming=naming)
 
 
 def _elapsed(steps: Steps, before: float | None) -> Floats:
@@ -217,7 +223,7 @@ class SignalEncoder(Encoder):
 
     def files(self) -> dict[str, bytes]:
         """`encoder.json`."""
-        return {ENCODER_FILE: write_json(self.numbers.to_record())}
+        return {ENCODER_FILE: dump_json(self.numbers.to_record())}
 
     def _content(self) -> dict[str, Any]:
         return {"width": self.width}
@@ -230,17 +236,18 @@ def timed(memory: Memory, spec: NumericSpec, steps: Steps) -> Memory:
     return memory
 
 
-def one_sequence(item: Any, width: int, *, ids: bool = False) -> Steps:
+def one_sequence(item: Any, width: int, is_category: IsCategory | None = None) -> Steps:
     """Read what a stream is handed: one step, or several, of one sequence."""
     if isinstance(item, Mapping):
         named = {str(name): cell for name, cell in item.items()}
         values = named.pop("values", None)
         columns = {name: np.asarray([cell]) for name, cell in named.items()}
         rows = np.zeros((1, 0)) if values is None else np.asarray(values).reshape(1, -1)
-        return read_steps(Ragged(values=rows, offsets=np.asarray([0, 1]), columns=columns), ids=ids)
+        batch = Ragged(values=rows, offsets=np.asarray([0, 1]), columns=columns)
+        return read_steps(batch, is_category=is_category)
     if isinstance(item, (list, tuple)) and item and isinstance(item[0], Mapping):
-        return read_steps([item], ids=ids)
+        return read_steps([item], is_category=is_category)
     cells = np.asarray(item)
-    if cells.ndim == 0 or (cells.ndim == 1 and (width != 1 or len(cells) == 1)):
+    if cells.ndim == 0 or (cells.ndim == 1 and width != 1):
         cells = cells.reshape(1, -1)
-    return read_steps([cells], ids=ids)
+    return read_steps([cells], is_category=is_category)

@@ -22,12 +22,16 @@ ID = "id"
 
 EXACT = 2**53
 
+IsCategory: TypeAlias = Callable[[str, Array], bool]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
     """N steps of S sequences.
 
     values: (N, F) float64, NaN where missing. names: of the F columns, or None where nobody named them.
+    naming: where the names come from: "columns" (named columns; their order is alphabetical), "features" (the
+        columns of `values`, in order, named by the caller) or "none".
     categories: (N,) texts per categorical column. time: (N,) float64 seconds, or None. offsets: (S + 1,).
     """
 
@@ -36,6 +40,7 @@ class Steps:
     categories: Mapping[str, list[str]]
     time: Floats | None
     offsets: npt.NDArray[np.int64]
+    naming: str = "none"
 
     def where(self, row: int) -> str:
         """Say in words which step a row is."""
@@ -47,15 +52,15 @@ class Steps:
         return repr(self.names[position]) if self.names else f"number {position}"
 
 
-def read_steps(inputs: Any, features: Any = None, *, ids: bool = False) -> Steps:
+def read_steps(inputs: Any, features: Any = None, *, is_category: IsCategory | None = None) -> Steps:
     """Bring inputs into one shape.
 
     inputs: a `Ragged` with values (N,) or (N, F) and further named columns; a `Dataset` of signals or events;
         a list with one sequence each: arrays (T,) or (T, F), mappings or frames of named columns, or lists of
         mappings (one per step). A column "time" is the time of each step.
     features: names of the columns of values that have none.
-    ids: read sequences of plain ids (whole numbers or texts) as one categorical column, and whole numbers in
-        named columns as categories.
+    is_category: tells of a column, by name and cells, whether it holds categories; then sequences of plain
+        ids (whole numbers or texts) are read as one categorical column. None: everything must be a number.
 
     Raises DataError, naming sequence, step and column, for anything that is no finite number or missing
     value.
@@ -63,8 +68,8 @@ def read_steps(inputs: Any, features: Any = None, *, ids: bool = False) -> Steps
     if hasattr(inputs, "inputs") and hasattr(inputs, "features"):
         features = features if features is not None else inputs.features
         inputs = inputs.inputs
-    batch = inputs if isinstance(inputs, Ragged) else _joined(inputs, ids)
-    steps = _of_ragged(batch, None if features is None else tuple(features), ids)
+    batch = inputs if isinstance(inputs, Ragged) else _joined(inputs, is_category is not None)
+    steps = _of_ragged(batch, None if features is None else tuple(features), is_category)
     _check_finite(steps)
     return steps
 
@@ -173,7 +178,9 @@ def _array(row: Any, where: str, ids: bool) -> Array:
 
 def _numeric(cells: Array, where: Callable[[Any], str]) -> Floats:
     """Cells as float64; refuses texts, dates, and whole numbers that would lose digits."""
-    if cells.dtype.kind in "iu" and cells.size and (cells.max() > EXACT or cells.min() < -EXACT):
+    if not cells.size:
+        return np.zeros(cells.shape)
+    if cells.dtype.kind in "iu" and (cells.max() > EXACT or cells.min() < -EXACT):
         place = np.argwhere((cells > EXACT) | (cells < -EXACT))[0]
         raise DataError(
             f"{where(place)}: {cells[tuple(place)]} is a whole number beyond 2^53 and would lose digits"
@@ -186,7 +193,7 @@ def _numeric(cells: Array, where: Callable[[Any], str]) -> Floats:
             made[place] = _number(cells[place], where(place))
         return made
     place = (0,) * cells.ndim
-    raise DataError(f"{where(place)}: expected a number, got {cells[place] if cells.size else cells.dtype!r}")
+    raise DataError(f"{where(place)}: expected a number, got {cells[place]!r:.40}")
 
 
 def _number(cell: Any, where: str) -> float:
@@ -202,50 +209,56 @@ def _number(cell: Any, where: str) -> float:
         raise DataError(f"{where}: expected a number, got {cell!r:.40} ({type(cell).__name__})") from None
 
 
-def _of_ragged(batch: Ragged, features: tuple[str, ...] | None, ids: bool) -> Steps:
+def _of_ragged(batch: Ragged, features: tuple[str, ...] | None, is_category: IsCategory | None) -> Steps:
     if isinstance(batch.values, Ragged):
         raise DataError("inputs must be steps of numbers, got a Ragged inside a Ragged; go through .values")
     reader = _Reader(batch.offsets)
     values = batch.values[:, None] if batch.values.ndim == 1 else batch.values
     if values.ndim != 2:
         raise DataError(f"inputs must have values of shape (N,) or (N, F), got {batch.values.shape}")
-    categories: dict[str, list[str]] = {}
-    if ids and not batch.columns and values.shape[1] == 1 and values.dtype.kind in "iuUSO":
-        categories[features[0] if features else ID] = [reader.category(cell) for cell in values[:, 0]]
-        values, features = np.zeros((len(values), 0)), None
-    parts, names = [reader.numbers(values, features)], list(_value_names(values.shape[1], features, batch))
-    for name in sorted(set(batch.columns) - {TIME}):
-        column = batch.columns[name]
-        if ids and _is_category(column):
-            categories[name] = [reader.category(cell) for cell in column]
-        else:
-            parts.append(reader.numbers(column[:, None], (name,)))
-            names.append(name)
+    columns = dict(sorted((name, column) for name, column in batch.columns.items() if name != TIME))
+    if is_category and not columns and values.shape[1] == 1 and values.dtype.kind in "iuUSO":
+        columns, values, features = {features[0] if features else ID: values[:, 0]}, values[:, :0], None
+        categories = columns
+    else:
+        categories = {n: column for n, column in columns.items() if is_category and is_category(n, column)}
+    numeric = [name for name in columns if name not in categories]
+    names = _names(values.shape[1], features, numeric)
+    parts = [reader.numbers(values, names)]
+    parts += [reader.numbers(columns[name][:, None], (name,)) for name in numeric]
     time = batch.columns.get(TIME)
     return Steps(
         values=np.concatenate(parts, axis=1),
-        names=tuple(names) if names and None not in names else None,
-        categories=dict(sorted(categories.items())),
+        names=names,
+        categories={name: [reader.category(cell) for cell in column] for name, column in categories.items()},
         time=None if time is None else reader.seconds(time),
         offsets=batch.offsets,
+        naming="columns" if numeric else "features" if names else "none",
     )
 
 
-def _value_names(width: int, features: tuple[str, ...] | None, batch: Ragged) -> Iterable[Any]:
-    if not features:
-        named = any(name != TIME for name in batch.columns)
-        return [f"feature_{i}" for i in range(width)] if named else [None] * width
-    if len(features) != width:
+def _names(width: int, features: tuple[str, ...] | None, columns: list[str]) -> tuple[str, ...] | None:
+    """Names of the columns of values and of the named columns after them; None where nobody named any."""
+    if features and len(features) != width:
         raise DataError(f"features must name the {width} columns of values, got {len(features)} names")
-    if len(set(features)) != width:
-        raise DataError(f"features must be different names, got {', '.join(map(repr, features))}")
-    return features
+    if not features and not columns:
+        return None
+    made = (*(features or default_names(width)), *columns)
+    if len(set(made)) != len(made):
+        raise DataError(f"features must have different names, got {', '.join(map(repr, made))}")
+    return made
 
 
-def _is_category(column: Array) -> bool:
-    if column.dtype.kind in "iuUSb":
+def default_names(width: int) -> tuple[str, ...]:
+    """Names of features that nobody named."""
+    return tuple(f"feature_{i}" for i in range(width))
+
+
+def holds_texts(column: Array) -> bool:
+    """Tell whether a column holds texts or truth values, which are categories whatever they mean."""
+    if column.dtype.kind in "USb":
         return True
-    return column.dtype.kind == "O" and any(isinstance(cell, (str, bool)) for cell in column)
+    return column.dtype.kind == "O" and any(isinstance(cell, (str, bytes, bool, np.bool_)) for cell in column)
 
 
 @dataclass(frozen=True)
@@ -300,23 +313,29 @@ def _check_finite(steps: Steps) -> None:
         )
 
 
-def in_order(steps: Steps, names: tuple[str, ...], *, named: bool) -> Floats:
-    """Return the values in the order of `names`, by name where both sides know names, else by position.
+def in_order(steps: Steps, names: tuple[str, ...], naming: str) -> Floats:
+    """Return the values in the order of `names`: by name where both sides know names, else by position.
 
-    Raises DataError where a feature is missing, unknown, or where there are more or fewer.
+    naming: as in `Steps`, of the training data. Raises DataError where a feature is missing, unknown, or
+        where
+    there are more or fewer, and where one side has named columns and the other has no names at all.
     """
-    if steps.names is not None and named:
+    if not len(steps.values):
+        return np.zeros((0, len(names)))
+    if steps.names is not None and naming != "none":
         check_names("feature", names, steps.names)
-        if steps.names == names:
-            return steps.values
-        return steps.values[:, [steps.names.index(name) for name in names]]
+        order = [steps.names.index(name) for name in names]
+        return steps.values if steps.names == names else steps.values[:, order]
     width = steps.values.shape[1]
     if width != len(names):
         shown = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
-        expected = f" ({shown})" if named else ""
+        expected = f" ({shown})" if naming != "none" else ""
         raise DataError(
             f"inputs must have {len(names)} features per step{expected}, as in training; got {width}"
         )
+    if width and "columns" in (steps.naming, naming):
+        side = "had none" if naming == "none" else "had named columns"
+        raise DataError(f"inputs must have features named as in training, which {side}; the order is unknown")
     return steps.values
 
 

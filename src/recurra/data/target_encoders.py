@@ -26,7 +26,7 @@ class LabelEncoder:
 
     @classmethod
     def fit(cls, targets: Any) -> LabelEncoder:
-        """Learn the classes of the training split; raises DataError for missing labels and for a single class."""
+        """Learn the classes of the training split; raises DataError for missing labels and a single class."""
         classes = _sorted(set(_labels(targets)))
         if len(classes) < 2:
             shown = repr(classes[0]) if classes else "none"
@@ -143,13 +143,13 @@ class NumberEncoder:
                 f"targets must be {self.width} numbers per sequence as in training, got {values.shape[1]}"
             )
         with np.errstate(over="ignore"):
-            made = ((values - np.asarray(self.mean)) / np.asarray(self.scale)).astype(np.float32)
+            made: Array = ((values - np.asarray(self.mean)) / np.asarray(self.scale)).astype(np.float32)
         for row in np.flatnonzero(~np.isfinite(made).all(axis=1)):
             raise DataError(f"targets[{row}] is too far from what training had to be scaled to float32")
         return made
 
     def decode(self, outputs: Any) -> Array:
-        """(S,) or (S, K) float64 in the units of the training targets; undoes `encode`, each number by itself."""
+        """(S,) or (S, K) float64 in the units of the training targets; undoes `encode` number by number."""
         values = np.asarray(outputs, dtype=np.float64).reshape(-1, self.width)
         made: Array = values * np.asarray(self.scale) + np.asarray(self.mean)
         return made if self.vector else made[:, 0]
@@ -256,7 +256,8 @@ def _checked(numbers: Any, classes: int) -> Array:
         raise DataError(
             f"class numbers must be whole numbers from 0 to {classes - 1}, got {index.dtype} {index[:3]}"
         )
-    return index.astype(np.int64)
+    made: Array = index.astype(np.int64)
+    return made
 
 
 def _is_matrix(targets: Any) -> bool:

@@ -166,7 +166,7 @@ class Characters(_TextSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class BPE(_TextSpec):
-    """Texts as pieces of words learnt by byte pair encoding (Gage 1994; Sennrich et al. 2016), over characters.
+    """Texts as pieces of words learnt by byte pair encoding over characters (Sennrich et al. 2016).
 
     Frequent words become one token, rare ones several; pieces never reach over a space or from letters into
     punctuation. The space before a word belongs to it, so that the tokens in order are the text.
@@ -196,8 +196,8 @@ class BPE(_TextSpec):
         alphabet = most_frequent(counts, min_count=self.min_count, max_size=None)
         if len(alphabet) > self.vocab_size:
             raise DataError(
-                f"vocab_size={self.vocab_size} must hold at least the {len(alphabet) - 1} characters of training and "
-                f"UNK; use vocab_size={2 * len(alphabet)} or more, or raise min_count={self.min_count}"
+                f"vocab_size={self.vocab_size} must hold at least UNK and the {len(alphabet) - 1} "
+                f"characters of training; use vocab_size={2 * len(alphabet)} or more, or raise min_count={self.min_count}"
             )
         vocabulary, merges = _merged(self, ready, alphabet)
         made = self._learnt(vocabulary, merges)
@@ -315,7 +315,7 @@ class TextEncoder(Encoder):
         return float(np.mean(ids == UNKNOWN)) if len(ids) else 0.0
 
     def decode(self, ids: Any) -> str:
-        """Return the text of token ids: words with spaces between them, characters and pieces one after the other."""
+        """Return the text of token ids: words with spaces between, characters and pieces without."""
         found = np.asarray(ids, dtype=np.int64).ravel()
         if len(found) and not 0 <= found.min() <= found.max() < len(self.vocabulary):
             raise DataError(

@@ -37,7 +37,7 @@ _WIDE = r"\xa0\u2000-\u200a\u202f\u205f\u3000"
 
 _LETTER = r"[\p{L}\p{M}\p{N}]"
 _INSIDE = r"['\u00b7\u05f3\u05f4\u200c\u200d]+"
-"""Inside a word, between letters: apostrophe, middle dot (col·lecció), geresh, the two zero-width (non-)joiners."""
+"""Inside a word, between letters: apostrophe, middle dot (col·lecció), geresh, zero-width (non-)joiner."""
 
 _IDEOGRAM = r"[\p{Han}\p{Hiragana}]\p{M}*"
 _WORD_LETTER = r"[[\p{L}\p{M}\p{N}]&&[^\p{Han}\p{Hiragana}]]"
@@ -49,14 +49,14 @@ _ASCII_WORD = re.compile(r"[a-zA-Z0-9]+(?:'+[a-zA-Z0-9]+)*|[!-~]")
 
 _TAG = r"<[a-zA-Z/!][^<>]*>"
 _ACCENTS = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\ufe20-\ufe2f]"
-"""Combining marks that are accents. The vowel signs of Indic scripts, Arabic and Hebrew are letters and stay."""
+"""Combining marks that are accents. Vowel signs of Indic scripts, Arabic and Hebrew stay."""
 
 _INVISIBLE = r"[\u00ad\u2060\ufeff]"
 """Soft hyphen, word joiner and byte order mark: no part of any word."""
 
 _ENTITIES = {
-    "nbsp": " ", "#160": " ", "lt": "<", "gt": ">", "quot": '"', "#34": '"', "apos": "'", "#39": "'", "#039": "'",
-    "#x27": "'", "lsquo": "‘", "#8216": "‘", "rsquo": "’", "#8217": "’", "ldquo": "“", "#8220": "“",
+    "nbsp": " ", "#160": " ", "lt": "<", "gt": ">", "quot": '"', "#34": '"', "apos": "'", "#39": "'",
+    "#039": "'", "#x27": "'", "lsquo": "‘", "#8216": "‘", "rsquo": "’", "#8217": "’", "ldquo": "“", "#8220": "“",
     "rdquo": "”", "#8221": "”", "ndash": "–", "#8211": "–", "mdash": "—", "#8212": "—", "hellip": "…",
     "#8230": "…", "eacute": "é", "egrave": "è", "agrave": "à", "ccedil": "ç", "auml": "ä", "ouml": "ö",
     "uuml": "ü", "szlig": "ß", "ntilde": "ñ", "euro": "€", "pound": "£", "amp": "&", "#38": "&",
