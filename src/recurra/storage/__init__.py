@@ -19,7 +19,7 @@ from recurra.storage.durable import (
 )
 from recurra.storage.exchange import recover
 from recurra.storage.folder import attach_file, write_folder
-from recurra.storage.json_text import dump_json, parse_json, plain_json
+from recurra.storage.json_text import canonical_json, dump_json, parse_json, plain_json
 from recurra.storage.lines import JsonLines, read_json_lines
 from recurra.storage.lock import FolderLock
 from recurra.storage.manifest import MANIFEST, Entry, checked_name
@@ -37,6 +37,7 @@ __all__ = [
     "atomic_write_bytes",
     "atomic_write_text",
     "attach_file",
+    "canonical_json",
     "checked_name",
     "clean_leftovers",
     "dump_json",

@@ -207,7 +207,17 @@ def is_running(pid: int) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with everything in it, as far as that is possible."""
+    """Remove a file or a folder with everything in it, as far as that is possible; Ctrl-C waits for it."""
+    try:
+        _remove(path)
+    except BaseException:
+        _remove(path)
+        raise
+    if os.path.lexists(path):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from recurra.storage.durable import fsync_folder, leftovers, marked_as_ours, temporary
+from recurra.storage.durable import fsync_folder, leftovers, marked_as_ours, remove, temporary
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -74,8 +74,18 @@ def _put_aside(fresh: Path, target: Path) -> None:
         except BaseException:
             _put_back(fresh, target, aside)
             raise
-        with suppress(OSError):  # the new folder stands: what is left aside is cleaned by the next writer
-            os.rename(aside, fresh)
+        _give_up(aside, fresh)
+
+
+def _give_up(aside: Path, fresh: Path) -> None:
+    """Let the old folder go by a name that nobody would recover it from, even if only half removed."""
+    try:
+        os.rename(aside, fresh)
+    except OSError:
+        remove(aside)
+    except BaseException:
+        remove(aside)
+        raise
 
 
 def _put_back(fresh: Path, target: Path, aside: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +116,14 @@ def _fill(folder: Path, contents: Mapping[str, bytes | Payload], meta: Any) -> N
 
 
 def _listed(target: Path) -> list[str] | None:
-    """The names that the manifest of `target` lists; None where there is no sound one."""
-    with suppress(OSError, BundleError), Folder(target) as folder:
-        return folder.names
-    return None
+    """The names that the manifest of `target` lists; None where there is no sound manifest."""
+    if not target.exists():
+        return None
+    try:
+        with Folder(target) as folder:
+            return folder.names
+    except BundleError:
+        return None
 
 
 def attach_file(path: str | os.PathLike[str], name: str, data: bytes) -> None:

@@ -53,11 +53,14 @@ def _key(key: object, where: str) -> str:
     raise DataError(f"{where} must have strings as keys to be stored, got the key {key!r}; use str(key)")
 
 
-def dump_json(value: Any, *, allow_nan: bool = False, indent: int | None = 2) -> bytes:
-    """Return the one encoding of a plain value: sorted keys, ASCII, a newline at the end."""
-    separators = (",", ": ") if indent is not None else (",", ":")
-    text = json.dumps(value, sort_keys=True, indent=indent, separators=separators, allow_nan=allow_nan)
-    return text.encode("ascii") + b"\n"
+def dump_json(value: Any, *, allow_nan: bool = False) -> bytes:
+    """Return a plain value as JSON for people and programs: in its own order, ASCII, a newline at the end."""
+    return json.dumps(value, indent=2, allow_nan=allow_nan).encode("ascii") + b"\n"
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one encoding that a plain value has whatever the order of its keys: for hashes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def parse_json(data: bytes, file: str, *, allow_nan: bool = False) -> Any:

@@ -9,8 +9,8 @@
 ```
 
 A checkpoint is written whole beside its place and moved there; `latest` follows; only then are older ones
-removed. One that does not verify is set aside as `ckpt-<step>.corrupt` and the one before it is used. State is
-JSON and NumPy arrays, never pickle.
+removed. One that does not verify is set aside as `ckpt-<step>.corrupt` and the one before it is used. State
+is JSON and NumPy arrays, never pickle.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from recurra.runtime.weights import decode_arrays, encode_arrays
 from recurra.storage import (
     MANIFEST,
     FolderLock,
+    Payload,
     atomic_write_text,
     clean_leftovers,
     dump_json,
@@ -142,7 +143,10 @@ class CheckpointStore:
 
     def _write(self, name: str, step: int, state: Mapping[str, Any], arrays: Arrays) -> None:
         record = {"step": step, "state": plain_json(state, "state", allow_nan=True)}
-        contents = {STATE: dump_json(record, allow_nan=True), ARRAYS: encode_arrays(arrays)}
+        contents: dict[str, bytes | Payload] = {
+            STATE: dump_json(record, allow_nan=True),
+            ARRAYS: encode_arrays(arrays),
+        }
         meta = {"kind": _KIND, "schema_version": SCHEMA_VERSION, "versions": library_versions()}
         write_folder(self.folder / name, contents, meta=meta, adopt=True, headroom=_HEADROOM)
         if name != BEST:
@@ -151,7 +155,7 @@ class CheckpointStore:
     def _prune(self, newest: int) -> None:
         steps = self.steps()
         kept = [step for step in steps if step <= newest][-self.keep :]
-        for step in set(steps) - set(kept):
+        for step in sorted(set(steps) - set(kept)):
             _discard(self.folder / f"ckpt-{step}")
 
     def steps(self) -> list[int]:

@@ -1,0 +1,66 @@
+"""kill -9 at random instants leaves the last version that was called done, or the one after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HARNESS = Path(__file__).with_name("kill_harness.py")
+FAST = Path("/dev/shm")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: a kill does not lose what the kernel has, and fsync is fast."""
+    if not os.access(FAST, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=FAST) as folder:
+        yield Path(folder)
+
+
+def killed(subject: str, place: Path, kills: int, *switches: str) -> dict[str, Any]:
+    given = [argument for switch in switches for argument in ("--switch", switch)]
+    command = [sys.executable, str(HARNESS), subject, str(place / "target"), "--kills", str(kills), *given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def assert_survives(result: dict[str, Any], kills: int) -> None:
+    assert result["complaints"] == []
+    assert result["kills"] == kills
+    assert not [name for name in result["left"] if ".tmp-" in name or ".old-" in name]
+
+
+@pytest.mark.parametrize("switches", [(), ("no_exchange",)], ids=["exchange", "aside"])
+def test_bundle_survives_kills_at_random_instants(place: Path, switches: tuple[str, ...]) -> None:
+    result = killed("bundle", place, 200, *switches)
+    assert_survives(result, 200)
+    assert result["amid"] >= 40  # the kills did hit writers at work
+
+
+@pytest.mark.slow
+def test_checkpoints_survive_kills_at_random_instants(place: Path) -> None:
+    result = killed("checkpoint", place, 200)
+    assert_survives(result, 200)
+    assert result["amid"] >= 20
+
+
+@pytest.mark.parametrize("subject", ["folder", "text", "lines"])
+def test_folder_file_and_log_survive_kills_at_random_instants(place: Path, subject: str) -> None:
+    assert_survives(killed(subject, place, 60), 60)
+
+
+@pytest.mark.parametrize("switch", ["write_in_place", "target_removed_first"])
+def test_kills_find_a_writer_that_does_not_exchange(place: Path, switch: str) -> None:
+    with pytest.raises(AssertionError, match=r"missing|no such|No such|changed|bytes"):
+        assert_survives(killed("folder", place, 200, switch), 200)
