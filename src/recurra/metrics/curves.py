@@ -171,7 +171,7 @@ def _cumulated(truth: Booleans, scores: Floats) -> tuple[Floats, Floats, Floats]
 def _rate(name: str, kind: str, cumulated: Floats) -> Floats:
     if cumulated[-1] == 0:
         return np.full(len(cumulated), undefined(name, f"y_true has no {kind} rows"))
-    return np.divide(cumulated, cumulated[-1])
+    return np.asarray(cumulated / cumulated[-1])
 
 
 def _binary_roc_auc(truth: Booleans, scores: Floats) -> float:
