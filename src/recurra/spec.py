@@ -189,7 +189,9 @@ class Network(Spec):
         """Refuse options that the chosen cell or depth cannot use."""
         for name in ("forget_bias", "cell_clip"):
             if self.cell != "lstm" and getattr(self, name) is not None:
-                raise SpecError(f"{name} has no effect with cell={self.cell!r}: only 'lstm' has it; leave it out")
+                raise SpecError(
+                    f"{name} has no effect with cell={self.cell!r}: only 'lstm' has it; leave it out"
+                )
         if self.num_layers == 1 and self.dropout:
             raise SpecError(
                 f"dropout={self.dropout:g} has no effect with num_layers=1: it stands between layers; "
@@ -200,7 +202,9 @@ class Network(Spec):
         """Return the network with the cell-dependent and depth-dependent options filled in."""
         return self.replace(
             dropout=self.dropout if self.dropout is not None else (0.3 if self.num_layers > 1 else 0.0),
-            forget_bias=(1.0 if self.forget_bias is None else self.forget_bias) if self.cell == "lstm" else None,
+            forget_bias=(1.0 if self.forget_bias is None else self.forget_bias)
+            if self.cell == "lstm"
+            else None,
         )
 
     @property
@@ -273,7 +277,9 @@ class Training(Spec):
     accumulate: int = option(1, int, low=1)
     schedule: str = option("constant", str, choices=SCHEDULES)
     decay_every: int | None = option(None, int, low=1, optional=True)
-    decay_factor: float | None = option(None, float, low=0.0, high=1.0, open_low=True, open_high=True, optional=True)
+    decay_factor: float | None = option(
+        None, float, low=0.0, high=1.0, open_low=True, open_high=True, optional=True
+    )
     warmup: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.1")
     patience: int | None = option(None, int, low=1, optional=True, usual="3-10")
     monitor: str | None = option(None, str, optional=True)
@@ -292,16 +298,24 @@ class Training(Spec):
         if isinstance(self.learning_rate, str) and self.learning_rate != "auto":
             raise SpecError(f"learning_rate must be a number above 0 or 'auto', got {self.learning_rate!r}")
         if self.momentum is not None and self.optimizer not in ("sgd", "rmsprop"):
-            raise SpecError(f"momentum has no effect with optimizer={self.optimizer!r}; use 'sgd' or 'rmsprop'")
+            raise SpecError(
+                f"momentum has no effect with optimizer={self.optimizer!r}; use 'sgd' or 'rmsprop'"
+            )
         for name in ("decay_every", "decay_factor"):
             if getattr(self, name) is not None and self.schedule not in ("step", "plateau"):
-                raise SpecError(f"{name} has no effect with schedule={self.schedule!r}; use 'step' or 'plateau'")
+                raise SpecError(
+                    f"{name} has no effect with schedule={self.schedule!r}; use 'step' or 'plateau'"
+                )
         if self.warmup and self.schedule == "one_cycle":
             raise SpecError("warmup has no effect with schedule='one_cycle', which has its own; leave it out")
         if self.clip_by != "norm" and self.gradient_clip is None:
-            raise SpecError("clip_by has no effect with gradient_clip=None; give a gradient_clip or leave it out")
+            raise SpecError(
+                "clip_by has no effect with gradient_clip=None; give a gradient_clip or leave it out"
+            )
         if not self.decay_recurrent and not self.weight_decay:
-            raise SpecError("decay_recurrent has no effect with weight_decay=0; give a weight_decay or leave it out")
+            raise SpecError(
+                "decay_recurrent has no effect with weight_decay=0; give a weight_decay or leave it out"
+            )
 
     def resolved(self) -> Training:
         """Return the training with the optimizer- and schedule-dependent options filled in."""
@@ -321,7 +335,9 @@ def set_by_path(specs: Mapping[str, Spec], path: str, value: Any) -> dict[str, S
     return {**specs, section: specs[section].replace(**{name: value})}
 
 
-def spec_from_sections(kind: type[Spec], sections: Mapping[str, Mapping[str, Any]], known: Sequence[str]) -> Spec:
+def spec_from_sections(
+    kind: type[Spec], sections: Mapping[str, Mapping[str, Any]], known: Sequence[str]
+) -> Spec:
     """Build one spec from a parsed configuration file; refuses sections that nothing reads."""
     for section in sections:
         if section not in known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -32,7 +33,7 @@ for verb in (demo, inspect, fit, compare, evaluate, predict):
     verb.register(app)
 
 
-_USAGE = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """What typer raises for bad usage; it keeps its own copy of click, so there is no public name to import."""
 
 

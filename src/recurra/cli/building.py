@@ -152,4 +152,6 @@ def divide(dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None) ->
         return Divided(parts=parts, how=found.how, warning=duplicates_across(dataset.inputs, found).warning)
     repeated = len(set(sequence_keys(dataset.inputs)) & set(sequence_keys(test.inputs)))
     warning = f"{repeated} test sequences also stand in the training file" if repeated else ""
-    return Divided(parts={**parts, "test": test}, how=f"{found.how}, test from {test.source}", warning=warning)
+    return Divided(
+        parts={**parts, "test": test}, how=f"{found.how}, test from {test.source}", warning=warning
+    )

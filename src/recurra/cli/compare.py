@@ -10,7 +10,7 @@ from recurra.cli import options as o
 from recurra.cli.output import print_json, progress_kind, say
 from recurra.errors import SpecError, nearest
 
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "rnn": {"cell": "rnn"},
     "lstm": {"cell": "lstm"},
     "gru": {"cell": "gru"},

@@ -86,9 +86,13 @@ def _answers(folder: Path) -> list[dict[str, Any]]:
 
 
 def _show(answers: list[dict[str, Any]], folder: Path) -> None:
-    print(f"\nwinner saved in {folder} and loaded again, without torch; five texts, alone and in a batch of five:")
+    print(
+        f"\nwinner saved in {folder} and loaded again, without torch; five texts, alone and in a batch of five:"
+    )
     for answer in answers:
         alone, batched = answer["alone"], answer["in_a_batch"]
-        print(f"  {alone['label']:<9} {alone['probability']:.9f}  {batched['probability']:.9f}  {answer['text']}")
+        print(
+            f"  {alone['label']:<9} {alone['probability']:.9f}  {batched['probability']:.9f}  {answer['text']}"
+        )
     same = all(answer["alone"] == answer["in_a_batch"] for answer in answers)
     print(f"  the same numbers, to the last bit: {'yes' if same else 'NO'}")

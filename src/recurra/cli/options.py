@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Union, get_type_hints
 
 import typer
 
@@ -55,7 +55,8 @@ class Flag:
     @property
     def parameter(self) -> inspect.Parameter:
         """As a parameter of a function that typer reads; None means that it was not given."""
-        annotation = Annotated[self.kind | None, typer.Option(*self.names, help=self.help)]
+        kind: Any = Union[self.kind, None]  # noqa: UP007 - a value, not an annotation
+        annotation = Annotated[kind, typer.Option(*self.names, help=self.help)]
         return inspect.Parameter(
             self.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
         )

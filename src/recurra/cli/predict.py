@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,6 +32,7 @@ def predict(
     from recurra.runtime import load
 
     predictor = load(model)
+    inputs: Any
     static = None
     if text:
         inputs = list(text)

@@ -147,7 +147,7 @@ def compare(
 
     The best network is chosen on validation; the test split is scored once per seed, and every seed is reported.
     """
-    task = _task(networks)
+    _task(networks)
     given = materials(inputs, targets, static)
     if given.targets is None:
         raise InputError("targets must be given: one per sequence")
@@ -201,7 +201,9 @@ def _parts(
     if split is not None:
         return {name: given.select(np.asarray(split[name])) for name in PARTS}, ("split as given",)
     targets = given.targets
-    found = stratified(targets, shares, seed) if given.split is None else by_column(given.split, targets=targets)
+    found = (
+        stratified(targets, shares, seed) if given.split is None else by_column(given.split, targets=targets)
+    )
     made = {name: given.select(rows) for name, rows in zip(PARTS, found.parts(), strict=True)}
     return made, (found.sizes,)
 

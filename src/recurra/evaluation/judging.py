@@ -36,7 +36,8 @@ class Judge:
 
 
 def _right(decided: Array, targets: Array) -> Array:
-    return (decided == targets).astype(np.float64)[:, None]
+    right: Array = (decided == targets).astype(np.float64)[:, None]
+    return right
 
 
 def _hits(decided: Array, targets: Array) -> Array:
@@ -47,11 +48,13 @@ def _hits(decided: Array, targets: Array) -> Array:
 
 def _f1(means: Array) -> Array:
     hits, extra, missed = means[..., 0], means[..., 1], means[..., 2]
-    return 2 * hits / np.maximum(2 * hits + extra + missed, 1e-12)
+    found: Array = 2 * hits / np.maximum(2 * hits + extra + missed, 1e-12)
+    return found
 
 
 def _squares(numbers: Array, targets: Array) -> Array:
-    return ((numbers - targets) ** 2).reshape(len(targets), -1).mean(axis=1)[:, None]
+    squares: Array = ((numbers - targets) ** 2).reshape(len(targets), -1).mean(axis=1)[:, None]
+    return squares
 
 
 ACCURACY = Judge(

@@ -11,7 +11,16 @@ import numpy as np
 
 from recurra.data.dataset import Dataset
 from recurra.evaluation.compare import Comparison, Entry
-from recurra.metrics import calibration_curve, confidence_summary, confusion_matrix, json_scores, roc_curve
+from recurra.metrics import (
+    average_precision,
+    calibration_curve,
+    confidence_summary,
+    confusion_matrix,
+    json_scores,
+    pr_curve,
+    roc_auc,
+    roc_curve,
+)
 from recurra.ragged import Array
 from recurra.report.html import render
 from recurra.report.pages import compare_report, fit_report
@@ -54,7 +63,7 @@ def test_record(model: SequenceEstimator, answers: Array, coded: Array, inputs: 
         return {"predictions": _predictions(coded, answers)}
     names = [str(label) for label in model.target_.classes]
     if getattr(model, "multilabel_", False):
-        return {"labels": names, "roc": _curves(coded.astype(bool), answers, names)}
+        return {"labels": names, **_curves(coded.astype(bool), answers, names)}
     decided = model.decided(answers)
     chosen = answers[np.arange(len(decided)), decided]
     right = decided == coded
@@ -69,12 +78,19 @@ def test_record(model: SequenceEstimator, answers: Array, coded: Array, inputs: 
             "lengths": [len(item) for item in inputs]
             if isinstance(inputs, list)
             else inputs.lengths.tolist(),
-            "summary": _confidence(answers, coded, decided),
+            "summary": confidence_facts(answers, coded, decided),
         },
-        "calibration": _bins(coded, answers),
-        "roc": _curves(outcomes[:, columns], answers[:, columns], [names[c] for c in columns]),
+        "calibration": _bins(right, chosen),
+        **_curves(outcomes[:, columns], answers[:, columns], [names[c] for c in columns]),
         "errors": _wrong(inputs, names, coded, decided, chosen),
     }
+
+
+def confidence_facts(answers: Array, coded: Array, decided: Array) -> dict[str, float]:
+    """Mean and median confidence of right and of wrong predictions, and mean confidence minus accuracy."""
+    found = confidence_summary(coded, answers, y_pred=decided)
+    names = ("mean_right", "mean_wrong", "median_right", "median_wrong", "gap")
+    return json_scores({name: float(getattr(found, name)) for name in names})  # type: ignore[return-value]
 
 
 def _predictions(truth: Array, predicted: Array) -> dict[str, Any]:
@@ -86,23 +102,27 @@ def _predictions(truth: Array, predicted: Array) -> dict[str, Any]:
     }
 
 
-def _confidence(answers: Array, coded: Array, decided: Array) -> dict[str, Any]:
-    found = confidence_summary(coded, answers, y_pred=decided)
-    return {name: value for name, value in vars(found).items() if isinstance(value, (int, float))}
-
-
-def _bins(coded: Array, answers: Array) -> list[dict[str, float]]:
-    curve = calibration_curve(coded, answers)
-    return [dict(zip(curve.columns(), row, strict=True)) for row in curve.rows()]
+def _bins(right: Array, chosen: Array) -> dict[str, Any]:
+    curve = calibration_curve(right, chosen)
+    return {
+        "confidence": curve.probability.tolist(),
+        "accuracy": curve.frequency.tolist(),
+        "count": curve.count.tolist(),
+    }
 
 
 def _curves(outcomes: Array, answers: Array, names: list[str]) -> dict[str, Any]:
-    found = {}
+    """ROC and precision-recall curves of the classes that occur, with their areas."""
+    roc, recalled = {}, {}
     for column, name in list(enumerate(names))[:CURVES]:
-        if 0 < outcomes[:, column].sum() < len(outcomes):
-            curve = roc_curve(outcomes[:, column], answers[:, column])
-            found[name] = (curve.fpr.tolist(), curve.tpr.tolist(), curve.area)
-    return found
+        truth, score = outcomes[:, column], answers[:, column]
+        if not 0 < truth.sum() < len(truth):
+            continue
+        curve, pairs = roc_curve(truth, score), pr_curve(truth, score)
+        rates = (curve.false_positive_rate.tolist(), curve.true_positive_rate.tolist())
+        roc[name] = (*rates, roc_auc(truth, score))
+        recalled[name] = (pairs.recall.tolist(), pairs.precision.tolist(), average_precision(truth, score))
+    return {"roc": roc, "precision_recall": recalled}
 
 
 def _wrong(

@@ -180,7 +180,7 @@ class Classifier(SequenceEstimator):
         return made
 
 
-def _is_multilabel(targets: Sequence[Any]) -> bool:
+def _is_multilabel(targets: Any) -> bool:
     if isinstance(targets, np.ndarray) and targets.ndim == 2:
         return True
     return any(isinstance(target, (set, frozenset, tuple, list)) for target in targets)

@@ -24,6 +24,7 @@ from recurra.tasks.problem import Examples, SupervisedProblem, fingerprint
 from recurra.tasks.summary import Summary, summarise
 from recurra.training import Fitted, fit
 from recurra.training.device import resolve_device
+from recurra.training.history import History
 
 SPEC_PARTS: Mapping[str, type[Spec]] = {"network": Network, "training": Training}
 
@@ -283,7 +284,7 @@ class SequenceEstimator(ABC):
         loss = self._numpy_loss(outputs, examples)
         return {"loss": loss, **self._epoch_scores(predictor, outputs, examples)}
 
-    def _predictor(self, parameters: Mapping[str, Array]) -> Predictor:
+    def _predictor(self, parameters: Mapping[str, Array]) -> Any:
         return self._predictor_class()(
             network=self.network_,
             encoder=self.encoder_,
@@ -298,11 +299,11 @@ class SequenceEstimator(ABC):
         self.parameters_ = dict(fitted.parameters)
         self.history_ = fitted.history
 
-    def _finish(self, held: Examples) -> None:
+    def _finish(self, held: Examples) -> None:  # noqa: B027 - most tasks have nothing to choose
         """What is chosen on validation after training; nothing by default."""
 
     @property
-    def predictor_(self) -> Predictor:
+    def predictor_(self) -> Any:
         """The runtime's predictor on the live parameters: what `predict` uses, without torch."""
         if not hasattr(self, "parameters_"):
             name = type(self).__name__
@@ -319,12 +320,12 @@ class SequenceEstimator(ABC):
     def score(self, inputs: Any, targets: Any = None, static: Any = None) -> float:
         """The task's main score."""
         given = materials(inputs, targets, static)
-        return self.predictor_.score(given.inputs, given.targets, given.static)
+        return float(self.predictor_.score(given.inputs, given.targets, given.static))
 
     def scores(self, inputs: Any, targets: Any = None, static: Any = None) -> dict[str, Any]:
         """All scores of the task."""
         given = materials(inputs, targets, static)
-        return self.predictor_.scores(given.inputs, given.targets, given.static)
+        return dict(self.predictor_.scores(given.inputs, given.targets, given.static))
 
     def encode_materials(self, given: Materials) -> Ragged:
         """What the model reads of some materials."""
@@ -391,7 +392,7 @@ class SequenceEstimator(ABC):
         made = cls._from_predictor(predictor)
         made.network_, made.encoder_, made.head_ = predictor.network, predictor.encoder, predictor.head
         made.target_, made.parameters_ = predictor.target, dict(predictor.parameters)
-        made.model_, made.history_ = predictor.model, []
+        made.model_, made.history_ = predictor.model, History()
         made.training_ = Training.from_dict(predictor.config["training"])
         made.training = made.training_
         made.fingerprint_ = predictor.config.get("data", {}).get("fingerprint", "")

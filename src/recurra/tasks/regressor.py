@@ -68,7 +68,7 @@ class Regressor(SequenceEstimator):
         return NumberEncoder.fit(targets)
 
     def _outputs(self) -> int:
-        return self.target_.width
+        return int(self.target_.width)
 
     def _loss(self, training: Training) -> Callable[[Any, Any], Any]:
         if training.label_smoothing:
