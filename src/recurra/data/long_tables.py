@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
 import numpy as np
 
 from recurra.data.assembly import about_sequences
@@ -67,7 +64,7 @@ def _part(cell: Any) -> str:
     return PART_WORDS.get(str(cell).strip().lower(), str(cell))
 
 
-def _codes(keys: Sequence[Any]) -> tuple[Array, Array]:
+def _codes(keys: Cells) -> tuple[Array, Array]:
     """Number the distinct keys in the order of their first rows; returns the numbers and those rows."""
     known: dict[Any, int] = {}
     codes = np.fromiter((known.setdefault(key, len(known)) for key in keys), dtype=np.int64, count=len(keys))

@@ -1,0 +1,123 @@
+"""Folds for cross-validation: stratified, by group, in blocks, and forward in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from recurra.data.splits import Index, group_codes, strata_of
+from recurra.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fold:
+    """Positions to learn from and positions to score on, both ascending, without a common one."""
+
+    train: Index
+    test: Index
+
+    def __iter__(self) -> Any:
+        return iter((self.train, self.test))
+
+
+def stratified_folds(targets: Any, k: int = 10, seed: int = 0) -> list[Fold]:
+    """Return k folds; every sequence is tested once, and classes are spread evenly over the folds.
+
+    Targets that are numbers or several labels are treated as in `recurra.data.splits.stratified`.
+    """
+    strata = strata_of(targets)
+    _check_folds(k, len(strata), "sequences")
+    generator = np.random.default_rng(seed)
+    shuffled = [
+        generator.permutation(np.flatnonzero(strata == code)) for code in range(int(strata.max()) + 1)
+    ]
+    dealt = np.empty(len(strata), dtype=np.int64)
+    dealt[np.concatenate(shuffled)] = np.arange(len(strata)) % k
+    return [_fold(dealt == fold) for fold in range(k)]
+
+
+def grouped_folds(groups: Sequence[Any], k: int = 5, seed: int = 0) -> list[Fold]:
+    """Return k folds of like size; no group is in train and test of one fold."""
+    codes, count = group_codes(groups)
+    _check_folds(k, count, "groups")
+    sizes = np.bincount(codes, minlength=count)
+    order = np.random.default_rng(seed).permutation(count)
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    filled, dealt = np.zeros(k, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    for group in order:
+        dealt[group] = int(np.argmin(filled))
+        filled[dealt[group]] += sizes[group]
+    return [_fold(dealt[codes] == fold) for fold in range(k)]
+
+
+def blocked_folds(count: int, k: int = 5, gap: int = 0) -> list[Fold]:
+    """Return k folds, each of which tests one block of `count` rows in order.
+
+    gap: rows on both sides of the block that are in neither part, so that neighbours in time do not leak.
+    """
+    _check_folds(k, count, "rows")
+    _check_gap(gap)
+    edges = np.linspace(0, count, k + 1).astype(np.int64)
+    rows = np.arange(count)
+    pairs = list(pairwise(edges))
+    folds = [
+        Fold(train=rows[(rows < begin - gap) | (rows >= end + gap)], test=rows[begin:end])
+        for begin, end in pairs
+    ]
+    if any(not len(fold.train) for fold in folds):
+        raise DataError(
+            f"gap={gap} leaves nothing to learn from with {count} rows in {k} blocks; use a smaller one"
+        )
+    return folds
+
+
+def rolling_folds(
+    count: int,
+    k: int = 5,
+    *,
+    horizon: int = 1,
+    gap: int = 0,
+    window: int | None = None,
+    step: int | None = None,
+) -> list[Fold]:
+    """Return k folds that only ever learn from the past of what they are tested on, the last ending at the end.
+
+    horizon: rows tested in each fold. gap: rows between train and test that are in neither. window: rows to
+    learn from (rolling); None: all of the past (expanding). step: rows from one fold to the next; None: horizon.
+    """
+    stride = horizon if step is None else step
+    if k < 1 or horizon < 1 or stride < 1 or (window is not None and window < 1):
+        raise DataError("k, horizon, step and window must be at least 1")
+    _check_gap(gap)
+    begins = [count - horizon - stride * back for back in range(k - 1, -1, -1)]
+    least = begins[0] - gap - (window or 1)
+    if least < 0:
+        raise DataError(
+            f"{count} rows are {-least} too few for k={k} folds with horizon={horizon}, step={stride}, gap={gap}"
+            + (f" and window={window}" if window else "")
+        )
+    rows = np.arange(count)
+    ends = [begin - gap for begin in begins]
+    starts = [0 if window is None else end - window for end in ends]
+    return [
+        Fold(train=rows[start:end], test=rows[begin : begin + horizon])
+        for start, end, begin in zip(starts, ends, begins, strict=True)
+    ]
+
+
+def _fold(tested: Any) -> Fold:
+    return Fold(train=np.flatnonzero(~tested), test=np.flatnonzero(tested))
+
+
+def _check_folds(k: int, count: int, what: str) -> None:
+    if k < 2 or k > count:
+        raise DataError(f"k must lie between 2 and the number of {what} ({count}), got {k}")
+
+
+def _check_gap(gap: int) -> None:
+    if gap < 0:
+        raise DataError(f"gap must be at least 0, got {gap}")
