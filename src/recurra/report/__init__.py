@@ -1,4 +1,4 @@
-"""Figures, tables and the self-contained HTML page: pure functions on plain data, with no knowledge of tasks."""
+"""Figures, tables and the self-contained HTML page: pure functions on plain data."""
 
 from recurra.report.figure import Figure
 from recurra.report.html import render, write_report

@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import quote
 
 from recurra.errors import SpecError
-from recurra.report.files import write_text
 from recurra.report.svg import clean, themed
 from recurra.report.theme import drawing_style
 from recurra.report.wording import is_number, one_line, plain
+from recurra.storage import atomic_write_text
 
 WIDTH, HEIGHT = 420.0, 250.0
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -67,7 +67,8 @@ class Figure:
         forms: dict[str, Callable[[], str]] = {".svg": lambda: self.svg, ".csv": self.to_csv}
         if path.suffix.lower() not in forms:
             raise SpecError(f"path must end in .svg or .csv, got {path.name!r}; use for example 'figure.svg'")
-        return write_text(path, forms[path.suffix.lower()]())
+        atomic_write_text(path, forms[path.suffix.lower()]())
+        return path
 
     def _repr_html_(self) -> str:
         return f'<div style="background:#fff;max-width:{self.size[0] * 1.4:.0f}px">{self.inline("n-")}</div>'
@@ -110,11 +111,12 @@ def draw(paint: Callable[[Any], None], *, width: float = WIDTH, height: float = 
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure as Canvas
 
-        canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained")
-        FigureCanvasSVG(canvas)
+        canvas = Canvas(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+        writer: Any = FigureCanvasSVG(canvas)
         paint(canvas)
         out = io.StringIO()
-        canvas.savefig(out, format="svg", dpi=72, metadata={"Date": None})
+        # `savefig` would lay out and draw everything twice.
+        writer.print_svg(out, metadata={"Date": None})
     return clean(out.getvalue())
 
 

@@ -1,7 +1,7 @@
 """A report as one HTML file that needs nothing beside itself.
 
-Everything that comes from data is escaped (Jinja2's autoescape); the content security policy of the page allows
-one script, ours, by its hash, and no network at all.
+Everything that comes from data is escaped (Jinja2's autoescape); the content security policy of the page
+allows one script, ours, by its hash, and no network at all.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 from recurra.errors import missing_extra
 from recurra.report.figure import Figure, data_link
-from recurra.report.files import write_text
 from recurra.report.items import Item, Report, Section, Table
 from recurra.report.theme import style_sheet
 from recurra.report.wording import one_line, plain
+from recurra.storage import atomic_write_text
 
 
 def render(report: Report) -> str:
@@ -29,25 +29,28 @@ def render(report: Report) -> str:
     script = _resource("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
-        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-        f"script-src 'sha256-{digest}'"
+        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; "
+        f"form-action 'none'; script-src 'sha256-{digest}'"
     )
     sections = [_section(section, f"s{number}") for number, section in enumerate(report.sections, 1)]
     markup = _markup()
     return str(
-        _templates().get_template("page.html").render(
+        _templates()
+        .get_template("page.html")
+        .render(
             report=report,
             sections=sections,
             policy=policy,
             style=markup(style_sheet() + _resource("style.css")),
             script=markup(script),
         )
-    )  # fmt: skip
+    )
 
 
 def write_report(path: str | Path, report: Report) -> Path:
     """Write the page atomically to `path`; return the path. Raises StorageError where that fails."""
-    return write_text(path, render(report))
+    atomic_write_text(path, render(report))
+    return Path(path)
 
 
 def render_item(item: Item, identifier: str = "item") -> str:
@@ -57,7 +60,7 @@ def render_item(item: Item, identifier: str = "item") -> str:
 
 
 def notebook_frame(report: Report) -> str:
-    """Return the page inside a frame of its own, so that its style and script stay apart from the notebook's."""
+    """Return the page inside a frame of its own, apart from the notebook's style and scripts."""
     page = str(_markup().escape(render(report)))
     name = _markup().escape(one_line(report.title))
     return (
@@ -109,7 +112,7 @@ def _drawing(item: Figure, identifier: str) -> str:
     width = item.size[0]
     style = f' style="min-width:{width:.0f}px;max-width:{width * 1.5:.0f}px"' if width > 560 else ""
     if width <= 560:
-        style = f' style="max-width:{width * 1.45:.0f}px"'
+        style = f' style="max-width:{width * 1.35:.0f}px"'
     return item.inline(f"{identifier}-").replace("<svg ", f'<svg role="img" aria-label="{name}"{style} ', 1)
 
 
@@ -124,9 +127,12 @@ def _templates() -> Any:
         return plain(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
     return jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource), autoescape=True, undefined=jinja2.StrictUndefined, finalize=clean,
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=clean,
         keep_trailing_newline=True,
-    )  # fmt: skip
+    )
 
 
 def _markup() -> Any:

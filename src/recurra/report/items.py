@@ -44,8 +44,8 @@ class Table:
         for index, row in enumerate(self.rows):
             if len(row) != len(self.columns):
                 raise DataError(
-                    f"row {index} of table {self.caption!r} must have {len(self.columns)} cells, got {len(row)}; "
-                    "give one cell per column"
+                    f"row {index} of table {self.caption!r} must have {len(self.columns)} cells, "
+                    f"got {len(row)}; give one cell per column"
                 )
 
     def shown(self, value: Any) -> Cell:
@@ -56,7 +56,7 @@ class Table:
             text = show_number(value, self.digits)
             return Cell(text=text, sort=None if value is None else float(value))
         if isinstance(value, bool):
-            return Cell(text="yes" if value else "no")
+            return Cell(text=_yes_or_no(value))
         return Cell(text=str(value))
 
     def numeric(self, column: int) -> bool:
@@ -78,7 +78,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """A paragraph. tone: `plain`, `note` (small), `verdict` (set off) or `missing` (why something is not here)."""
+    """A paragraph. tone: `plain`, `note` (small), `verdict` (set off) or `missing` (what is not here)."""
 
     body: str
     tone: str = "plain"
@@ -106,7 +106,7 @@ class KeyValues:
         """Return how a value is shown."""
         if value is None or is_number(value):
             return show_number(value, self.digits)
-        return str(value)
+        return _yes_or_no(value) if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +170,10 @@ class Report:
         from recurra.report.html import notebook_frame
 
         return notebook_frame(self)
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _full(value: Any) -> Any:

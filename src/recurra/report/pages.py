@@ -7,16 +7,18 @@ says so:
     verdict                     one or a few sentences, shown first
     data                        n, lengths_by_split {split: [steps]}, class_balance {split: {label: count}},
                                 notes [sentences], and further named values
-    rows                        the comparison table: [{name, kind: "recurrent"|"baseline", scores {measure: value},
-                                intervals {measure: (low, high)}, seeds {measure: [values]}, parameters, seconds, ...}]
+    rows                        the comparison table: [{name, kind: "recurrent"|"baseline",
+                                scores {measure: value}, intervals {measure: (low, high)},
+                                seeds {measure: [values]}, parameters, seconds, ...}]
     models                      [model, ...], see below
     errors                      wrong predictions, where they are not given per model
     settings, made_with         named values: what was asked for; versions, threads, seed
-    winner                      name of the row to set off
+    winner, main_score          name of the row to set off; the score that rows are compared by
 
     model: name, kind, description
            scores {split: {measure: value}}, parameters (a number or {part: number}), megabytes, seconds
-           history [{epoch, loss, validation_loss, scores by name, gradient_norm, learning_rate}]
+           history [{epoch, train_loss, validation_loss, train_... and validation_... scores,
+                    gradient_norm, gradient_norm_max, learning_rate, best}], see figures.training_curves
            labels [C names], confusion (C × C counts, rows true)
            confidence {confidence: [...], correct: [...], lengths: [...], summary {name: value}}
            calibration (bins, see figures.calibration)
@@ -32,6 +34,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recurra.report.figures import scores_with_intervals, training_curves
+from recurra.report.figures.scores import ranking
 from recurra.report.items import Item, KeyValues, Report, Section, Text
 from recurra.report.parts import (
     data_items,
@@ -42,7 +45,7 @@ from recurra.report.parts import (
     score_table,
     training_facts,
 )
-from recurra.report.rows import comparison, main_score, rows_of
+from recurra.report.rows import comparison, main_score, parameter_count, rows_of
 from recurra.report.wording import finite, is_number, show_number, show_seconds, title_of
 
 Record = Mapping[str, Any]
@@ -64,7 +67,7 @@ def fit_report(record: Record) -> Report:
 
 
 def compare_report(record: Record) -> Report:
-    """Return the page about several models: verdict, table, every model's training, details folded per model."""
+    """Return the page about several models: verdict, table, training of all, details folded per model."""
     models: Sequence[Record] = record.get("models") or ()
     sections = [
         Section(title="Verdict", items=_verdict(record)),
@@ -126,11 +129,11 @@ def _last_split(model: Record) -> tuple[str, Mapping[str, Any]]:
 
 def _sizes(model: Record) -> dict[str, Any]:
     sizes: dict[str, Any] = {}
-    parameters = model.get("parameters")
-    if isinstance(parameters, Mapping):
-        parameters = parameters.get("total", sum(finite(value) or 0 for value in parameters.values()))
-    if finite(parameters) is not None:
-        sizes["Parameters"] = show_number(int(float(parameters or 0)))
+    count = parameter_count(model)
+    if count is not None:
+        sizes["Parameters"] = show_number(count)
+    if finite(model.get("megabytes")) is not None:
+        sizes["Stored"] = f"{float(model['megabytes']):.2f} MB"
     if finite(model.get("seconds")) is not None:
         sizes["Training time"] = show_seconds(model["seconds"])
     return sizes
@@ -171,24 +174,53 @@ def _provenance(record: Record) -> list[Item]:
         if record.get(key):
             items += [
                 Text(body=heading + ":"),
-                KeyValues(items={title_of(k): v for k, v in record[key].items()}),
+                KeyValues(items={title_of(name): _setting(value) for name, value in record[key].items()}),
             ]
     return items
 
 
+def _setting(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(_setting(part)) for part in value)
+    return value if isinstance(value, (bool, int)) else str(value)
+
+
 def _verdict(record: Record) -> list[Item]:
     body = record.get("verdict")
-    if body:
-        return [Text(body=str(body), tone="verdict")]
-    return [Text(body="No verdict was reached: no test between the models was recorded.", tone="missing")]
+    items: list[Item] = [
+        Text(body=str(body), tone="verdict")
+        if body
+        else Text(body="No verdict was reached: no test between the models was recorded.", tone="missing")
+    ]
+    tiles = _standing(record)
+    return [*items, KeyValues(items=tiles, tiles=True)] if tiles else items
+
+
+def _standing(record: Record) -> dict[str, Any]:
+    """Return the winner's score and the best baseline's, where both are known."""
+    rows = rows_of(record)
+    metric = str(record.get("main_score") or main_score(rows) or "")
+    ranked = ranking(rows, metric)
+    winner = next((row for row in ranked if row.get("name") == record.get("winner")), None)
+    baseline = next((row for row in ranked if row.get("kind") == "baseline"), None)
+    if winner is None or baseline is None or winner is baseline:
+        return {}
+    ahead, behind = float(winner["scores"][metric]), float(baseline["scores"][metric])
+    return {
+        f"{title_of(metric)}, {winner['name']}": ahead,
+        f"{title_of(metric)}, {baseline['name']} (best baseline)": behind,
+        "Difference": f"{ahead - behind:+.3f}",
+    }
 
 
 def _comparison(record: Record) -> list[Item]:
     rows = rows_of(record)
     if not rows:
         return [left_out(["a score of any model"])]
-    metric = main_score(rows)
-    items: list[Item] = [comparison(rows, winner=record.get("winner"))]
+    metric = record.get("main_score") or main_score(rows)
+    items: list[Item] = [comparison(rows, winner=record.get("winner"), main=metric)]
     if metric:
         items.append(scores_with_intervals(rows, metric))
     return items

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.ragged import Array
 from recurra.report import figures
 from recurra.report.figure import Figure
 from recurra.report.figures.confusion import confused_pairs
@@ -28,6 +29,13 @@ _REGRESSORS = ("regressor", "forecaster")
 _TEXT_LIMIT = 600
 _MOST_ERRORS = 200
 _MOST_PAIRS = 30
+_CONFIDENCE = {
+    "mean_right": "Mean, right predictions",
+    "mean_wrong": "Mean, wrong predictions",
+    "median_right": "Median, right predictions",
+    "median_wrong": "Median, wrong predictions",
+    "gap": "Mean confidence − accuracy",
+}
 
 
 def left_out(names: Sequence[str]) -> Text:
@@ -76,13 +84,9 @@ def training_facts(model: Record) -> dict[str, Any]:
     """Return epochs, the best of them and the time they took, as far as recorded."""
     history: Sequence[Record] = model.get("history") or ()
     facts: dict[str, Any] = {"Epochs": len(history)}
-    losses = [(finite(epoch.get("validation_loss")), index) for index, epoch in enumerate(history)]
-    known = [(loss, index) for loss, index in losses if loss is not None]
-    if known:
-        loss, index = min(known)
-        facts["Lowest validation loss"] = (
-            f"{show_number(loss)} (epoch {history[index].get('epoch', index + 1)})"
-        )
+    chosen = figures.best_epoch(history)
+    if chosen is not None:
+        facts["Best epoch"] = history[chosen].get("epoch", chosen + 1)
     if finite(model.get("seconds")) is not None:
         facts["Training time"] = show_seconds(model["seconds"])
     return facts
@@ -166,7 +170,7 @@ def _pairs_table(pairs: Sequence[tuple[str, str, int, float]]) -> Table:
     return Table(columns=columns, rows=rows, caption=f"Classes taken for others{more}")
 
 
-def _per_class(counts: np.ndarray, labels: Sequence[Any]) -> Table:
+def _per_class(counts: Array, labels: Sequence[Any]) -> Table:
     right, true, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
 
     def ratio(part: float, whole: float) -> float | None:
@@ -174,11 +178,14 @@ def _per_class(counts: np.ndarray, labels: Sequence[Any]) -> Table:
 
     rows = [
         [
-            str(name), ratio(right[at], predicted[at]), ratio(right[at], true[at]),
-            ratio(2 * right[at], predicted[at] + true[at]), int(true[at]),
+            str(name),
+            ratio(right[at], predicted[at]),
+            ratio(right[at], true[at]),
+            ratio(2 * right[at], predicted[at] + true[at]),
+            int(true[at]),
         ]
         for at, name in enumerate(labels)
-    ]  # fmt: skip
+    ]
     columns = ["Class", "Precision", "Recall", "F1", "Sequences"]
     return Table(columns=columns, rows=rows, caption="Each class")
 
@@ -189,11 +196,12 @@ def _confidence(model: Record) -> list[Item]:
         return []
     items: list[Item] = []
     if given.get("summary"):
-        items.append(
-            KeyValues(
-                items={title_of(key): value for key, value in given["summary"].items() if _is_scalar(value)}
-            )
-        )
+        facts = {
+            _CONFIDENCE.get(key, title_of(key)): value
+            for key, value in given["summary"].items()
+            if _is_scalar(value)
+        }
+        items.append(KeyValues(items=facts))
     if given.get("confidence") is not None and given.get("correct") is not None:
         items.append(figures.confidence_histogram(given["confidence"], given["correct"]))
         items.append(figures.confidence_scatter(given["confidence"], given["correct"], given.get("lengths")))

@@ -11,7 +11,7 @@ from recurra.report.wording import finite, is_number, show_number, show_seconds,
 
 Row = Mapping[str, Any]
 
-_OWN_PLACE = {"name", "kind", "scores", "intervals", "seeds", "parameters", "seconds"}
+_OWN_PLACE = {"name", "kind", "scores", "intervals", "spread", "seeds", "parameters", "seconds"}
 _MOST_SCORES = 6
 
 
@@ -27,13 +27,27 @@ def _row_of(model: Row) -> dict[str, Any]:
     chosen: Row = next(
         (scores[split] for split in ("test", "validation") if isinstance(scores.get(split), Mapping)), {}
     )
-    parameters = model.get("parameters")
-    if isinstance(parameters, Mapping):
-        parameters = parameters.get("total", sum(finite(value) or 0 for value in parameters.values()))
     return {
-        "name": model.get("name", "model"), "kind": model.get("kind", ""), "scores": chosen,
-        "parameters": parameters, "seconds": model.get("seconds"),
-    }  # fmt: skip
+        "name": model.get("name", "model"),
+        "kind": model.get("kind", ""),
+        "scores": chosen,
+        "parameters": parameter_count(model),
+        "seconds": model.get("seconds"),
+    }
+
+
+def parameter_count(model: Row) -> int | None:
+    """Return how many parameters a model has in all, or None where that is not recorded."""
+    given = model.get("parameters")
+    if isinstance(given, Mapping):
+        known = [
+            number
+            for part, value in given.items()
+            if part != "total" and (number := finite(value)) is not None
+        ]
+        given = given.get("total", sum(known) if known else None)
+    total = finite(given)
+    return None if total is None else int(total)
 
 
 def main_score(rows: Sequence[Row]) -> str | None:
@@ -41,33 +55,42 @@ def main_score(rows: Sequence[Row]) -> str | None:
     return main_metric(rows)
 
 
-def score_names(rows: Sequence[Row]) -> list[str]:
-    """Return the names of the scores, the main one first, at most six."""
+def score_names(rows: Sequence[Row], main: str | None = None, most: int = _MOST_SCORES) -> list[str]:
+    """Return the names of the scores, the main one first, at most `most`."""
     names = list(dict.fromkeys(name for row in rows for name in row.get("scores") or {}))
-    first = main_score(rows)
-    return sorted(names, key=lambda name: name != first)[:_MOST_SCORES]
+    first = main or main_score(rows)
+    return sorted(names, key=lambda name: name != first)[:most]
 
 
-def best_first(rows: Sequence[Row]) -> list[Row]:
+def best_first(rows: Sequence[Row], main: str | None = None) -> list[Row]:
     """Return the rows by their main score, the best first; those without it at the end."""
-    metric = main_score(rows)
+    metric = main or main_score(rows)
     ranked = ranking(rows, metric) if metric else []
     return ranked + [row for row in rows if not any(row is other for other in ranked)]
 
 
-def comparison(rows: Sequence[Row], *, winner: object = None) -> Table:
-    """Return the comparison as a table, the best first; `winner` names the row that is set off."""
-    ordered = best_first(rows)
-    names, extra = score_names(rows), _extra_columns(rows)
+def comparison(
+    rows: Sequence[Row], *, winner: object = None, main: str | None = None, most: int = _MOST_SCORES
+) -> Table:
+    """Return the comparison as a table, the best by score `main` first.
+
+    winner: name of the row that is set off. most: how many scores are shown.
+    """
+    ordered = best_first(rows, main)
+    names, extra = score_names(rows, main, most), _extra_columns(rows)
     columns = ["Model", "Kind", *(_heading(name) for name in names), *(title_of(name) for name in extra)]
     columns += ["Parameters", "Training time"]
     cells = [
         [
-            _name(row, winner), str(row.get("kind") or ""), *(_score(row, name) for name in names),
-            *(row.get(name) for name in extra), _count(row.get("parameters")), _seconds(row),
+            _name(row, winner),
+            str(row.get("kind") or ""),
+            *(_score(row, name) for name in names),
+            *(row.get(name) for name in extra),
+            _count(row.get("parameters")),
+            _seconds(row),
         ]
         for row in ordered
-    ]  # fmt: skip
+    ]
     marked = frozenset(
         index for index, row in enumerate(ordered) if winner is not None and row.get("name") == winner
     )
@@ -104,9 +127,11 @@ def _score(row: Row, name: str) -> Cell:
 
 
 def score_text(row: Row, name: str) -> str:
-    """Return a score with its interval where there is one: `0.871 (0.862 to 0.880)`."""
+    """Return a score with its interval, `0.871 (0.862–0.880)`, else its spread, `0.871 ± 0.004`, if known."""
     text = show_number((row.get("scores") or {}).get(name))
     span = (row.get("intervals") or {}).get(name)
     if span is None or len(span) != 2 or finite(span[0]) is None or finite(span[1]) is None:
-        return text
-    return f"{text} ({show_number(span[0])} to {show_number(span[1])})"
+        spread = finite((row.get("spread") or {}).get(name))
+        return f"{text} ± {show_number(spread)}" if spread else text
+    between = "–" if span[0] >= 0 else " to "
+    return f"{text} ({show_number(span[0])}{between}{show_number(span[1])})"

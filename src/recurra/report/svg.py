@@ -1,8 +1,9 @@
 """From matplotlib's SVG to a small, self-contained one, and to one that follows the theme of a page.
 
-Matplotlib writes a style sheet (which would leak into the page it stands in), metadata, identifiers that repeat
-from drawing to drawing and six decimals. `clean` keeps the drawing alone. It writes quotation marks in text as
-`&quot;`: the pattern `="` can then occur in attributes only, and `themed` may replace there without a parser.
+Matplotlib writes a style sheet (which would leak into the page it stands in), metadata, identifiers that
+repeat from drawing to drawing and six decimals. `clean` keeps the drawing alone. It writes quotation marks in
+text as `&quot;`: the pattern `="` can then occur in attributes only, and `themed` may replace there without a
+parser.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ _QUOTES = {'"': "&quot;"}
 
 
 def clean(source: str) -> str:
-    """Return the drawing of matplotlib's `source` as a standalone SVG file without anything it does not need."""
+    """Return the drawing of matplotlib's `source` as a standalone SVG file with nothing it does not need."""
     root = ElementTree.fromstring(source)
     _, _, width, height = root.get("viewBox", "0 0 1 1").split()
     names = _new_names(root)
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}"'
         f' font-family="{_FONTS}" stroke-linejoin="round">'
     ]
     for child in root:

@@ -12,23 +12,26 @@ from recurra.report.rows import comparison
 from recurra.report.wording import columns_of, one_line
 
 _GAP = "  "
+_SCORES = 3
 
 
 def comparison_table(
     rows: Sequence[Mapping[str, Any]],
     *,
     winner: object = None,
+    main: str | None = None,
     plain: bool | None = None,
     width: int | None = None,
 ) -> str:
     """Return the comparison as text: the best first, scores with their intervals, parameters, seconds.
 
-    rows: as in `recurra.report.pages`. winner: name of the row to set off. plain: aligned columns without
+    rows: as in `recurra.report.pages`. winner: name of the row to set off. main: the score that
+    rows are compared by; three scores are shown, this one first. plain: aligned columns without
     colours or lines; by default where standard output is not a terminal. width: columns of the terminal.
     """
     if plain is None:
         plain = not sys.stdout.isatty()
-    table = comparison(rows, winner=winner)
+    table = comparison(rows, winner=winner, main=main, most=_SCORES)
     cells = [[one_line(table.shown(value).text) for value in row] for row in table.rows]
     numeric = [table.numeric(column) for column in range(len(table.columns))]
     if plain:

@@ -1,8 +1,8 @@
 """The colours of a report, light and dark, and how matplotlib is told to draw with them.
 
 Every colour of the light theme is a different hexadecimal number, so that a drawing can be turned into one
-that follows the reader's theme by replacing `#rrggbb` with `var(--name,#rrggbb)`. A test computes the contrast
-(WCAG 2: text at least 4.5, lines and marks at least 3) of both themes.
+that follows the reader's theme by replacing `#rrggbb` with `var(--name,#rrggbb)`. A test computes the
+contrast (WCAG 2: text at least 4.5, lines and marks at least 3) of both themes.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ _MATPLOTLIB: dict[Any, Any] = {
     "ytick.major.size": 0,
     "xtick.minor.size": 0,
     "ytick.minor.size": 0,
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
-    "axes.labelsize": 10.5,
-    "font.size": 10.5,
-    "legend.fontsize": 10.5,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "axes.labelsize": 11,
+    "font.size": 11,
+    "legend.fontsize": 11,
     "legend.frameon": False,
     "lines.linewidth": 2.0,
     "lines.markersize": 4.5,
@@ -106,7 +106,7 @@ def line_of(index: int) -> dict[str, Any]:
     return {
         "color": SERIES[index % len(SERIES)],
         "linestyle": LINES[index // len(SERIES) % len(LINES)],
-        "marker": MARKS[index % len(MARKS)],
+        "marker": MARKS[(index + index // len(SERIES)) % len(MARKS)],
     }
 
 
@@ -114,8 +114,8 @@ def line_of(index: int) -> dict[str, Any]:
 def drawing_style() -> Iterator[None]:
     """Set matplotlib's parameters for our drawings and put the caller's back afterwards.
 
-    They are global in matplotlib, hence one drawing at a time. Starting from matplotlib's own defaults keeps a
-    user's style sheet out of the report. Raises MissingExtraError where matplotlib is not installed.
+    They are global in matplotlib, hence one drawing at a time. Starting from matplotlib's own defaults keeps
+    a user's style sheet out of the report. Raises MissingExtraError where matplotlib is not installed.
     """
     try:
         import matplotlib
@@ -133,4 +133,5 @@ def style_sheet() -> str:
     def block(colours: dict[str, str]) -> str:
         return ":root{" + "".join(f"--{name}:{value};" for name, value in colours.items()) + "}"
 
-    return f"{block(LIGHT)}\n@media (prefers-color-scheme:dark){{{block(DARK)}}}\n@media print{{{block(LIGHT)}}}\n"
+    dark, paper = f"@media (prefers-color-scheme:dark){{{block(DARK)}}}", f"@media print{{{block(LIGHT)}}}"
+    return f"{block(LIGHT)}\n{dark}\n{paper}\n"

@@ -30,7 +30,7 @@ def one_line(value: object) -> str:
 
 
 def columns_of(text: str) -> int:
-    """Return how many terminal columns `text` takes: wide East Asian signs count two, combining marks none."""
+    """Return how many terminal columns `text` takes: wide East Asian signs two, combining marks none."""
     return sum(
         0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
         for sign in text
@@ -76,8 +76,10 @@ def show_number(value: Any, digits: int = 3) -> str:
     size = abs(number)
     if number == int(number) and (_is_integer(value) or size >= 1000):
         return f"{int(number):,}"
-    if size >= 1e6 or 0 < size < 10**-digits:
+    if size >= 1e9 or 0 < size < 1e-5:
         return f"{number:.2e}"
+    if 0 < size < 10**-digits:
+        return f"{number:.2g}"
     if size >= 1000:
         return f"{number:,.0f}"
     return f"{number:.{digits}f}" if size < 10 else f"{number:.{max(digits - 2, 1)}f}"

@@ -4,13 +4,14 @@ from recurra.report.figures.balance import class_balance
 from recurra.report.figures.calibration import calibration
 from recurra.report.figures.confidence import confidence_histogram, confidence_scatter
 from recurra.report.figures.confusion import confusion
-from recurra.report.figures.curves import training_curves
+from recurra.report.figures.curves import best_epoch, training_curves
 from recurra.report.figures.lengths import length_box, length_histogram
 from recurra.report.figures.ranking import precision_recall, roc
 from recurra.report.figures.residuals import predicted_and_true, residuals
 from recurra.report.figures.scores import scores_with_intervals
 
 __all__ = [
+    "best_epoch",
     "calibration",
     "class_balance",
     "confidence_histogram",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.ragged import Array
 from recurra.report.figure import Figure, chart
 from recurra.report.figures.common import numbers, same_size
 from recurra.report.theme import MUTED, RIGHT
@@ -18,7 +19,8 @@ Bins = Mapping[str, Sequence[float]] | Sequence[Mapping[str, Any]]
 def calibration(bins: Bins) -> Figure:
     """Draw a reliability diagram: the share that is right against the mean confidence, per bin.
 
-    bins: columns or a list of rows with `confidence` (mean in the bin), `accuracy` (share right) and `count`.
+    bins: columns or a list of rows with `confidence` or `probability` (mean in the bin), `accuracy` or
+    `frequency` (share right) and `count`.
     Empty bins are left out; the size of a mark grows with its count. Raises DataError for columns of
     different length.
     """
@@ -36,13 +38,14 @@ def calibration(bins: Bins) -> Figure:
     return Figure(title="Calibration", svg=chart(paint), alt=_in_words(sure, right, count), data=columns)
 
 
-def _columns(bins: Bins) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _columns(bins: Bins) -> tuple[Array, Array, Array]:
     names = ("confidence", "accuracy", "count")
+    others = {"confidence": "probability", "accuracy": "frequency", "count": "rows"}
     given: list[Sequence[Any]]
     if isinstance(bins, Mapping):
-        given = [bins.get(name, ()) for name in names]
+        given = [bins.get(name, bins.get(others[name], ())) for name in names]
     else:
-        given = [[row.get(name) for row in bins] for name in names]
+        given = [[row.get(name, row.get(others[name])) for row in bins] for name in names]
     sure, right, count = (
         numbers([np.nan if finite(value) is None else value for value in column], f"bins[{name!r}]")
         for name, column in zip(names, given, strict=True)
@@ -53,7 +56,7 @@ def _columns(bins: Bins) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return sure[known], right[known], count[known]
 
 
-def _in_words(sure: np.ndarray, right: np.ndarray, count: np.ndarray) -> str:
+def _in_words(sure: Array, right: Array, count: Array) -> str:
     if not len(sure):
         return "No predictions."
     gap = sure - right
@@ -66,4 +69,6 @@ def _in_words(sure: np.ndarray, right: np.ndarray, count: np.ndarray) -> str:
         if lean < -0.01
         else "neither too sure nor too unsure"
     )
-    return f"On average confidence is {error:.3f} away from the share that is right; over all, the model is {manner}."
+    return (
+        f"On average confidence is {error:.3f} from the share that is right; over all, the model is {manner}."
+    )

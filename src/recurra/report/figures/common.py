@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import DataError
+from recurra.ragged import Array
+from recurra.report.figure import WIDTH
 from recurra.report.wording import columns_of
 
 POINTS = 1500
 
 
-def numbers(values: Any, name: str) -> np.ndarray:
+def numbers(values: Any, name: str) -> Array:
     """Return `values` as a float64 vector. Raises DataError where they are not numbers in one dimension."""
     try:
         array = np.asarray(values, dtype=np.float64)
@@ -24,15 +26,16 @@ def numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def same_size(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> None:
+def same_size(first: Array, second: Array, names: tuple[str, str]) -> None:
     """Raise DataError where two columns differ in length."""
     if len(first) != len(second):
         raise DataError(
-            f"{names[0]} and {names[1]} must be equally long, got {len(first)} and {len(second)}; give one of each per item"
+            f"{names[0]} and {names[1]} must be equally long, got {len(first)} and {len(second)}; "
+            "give one of each per item"
         )
 
 
-def thinned(count: int, most: int = POINTS) -> np.ndarray:
+def thinned(count: int, most: int = POINTS) -> Array:
     """Return at most `most` positions, evenly spread over `range(count)`, first and last among them."""
     if count <= most:
         return np.arange(count)
@@ -48,23 +51,23 @@ def legend_below(axes: Any, entries: Sequence[str], handles: Any = None) -> None
     """Put the legend under the axes, in as many columns as the names leave room for."""
     if not entries:
         return
-    widest = max(columns_of(entry) for entry in entries) + 5
-    columns = max(1, min(len(entries), 58 // widest, 4))
-    arguments = {"handles": handles} if handles is not None else {}
+    chosen = {"handles": handles} if handles is not None else {}
     axes.figure.legend(
         labels=list(entries),
         loc="outside lower center",
-        ncols=columns,
+        ncols=_legend_columns(entries),
         handlelength=1.8,
         columnspacing=1.4,
-        **arguments,
+        **chosen,
     )
 
 
 def legend_height(entries: Sequence[str]) -> float:
     """Return by how much a drawing must grow so that its legend leaves the axes their height."""
-    if not entries:
-        return 0.0
-    widest = max(columns_of(entry) for entry in entries) + 5
-    columns = max(1, min(len(entries), 58 // widest, 4))
-    return 17.0 * (-(-len(entries) // columns) - 1)
+    return 18.0 * (-(-len(entries) // _legend_columns(entries)) - 1) if entries else 0.0
+
+
+def _legend_columns(entries: Sequence[str]) -> int:
+    """Return how many columns of the widest name, its line and a gap fit into a drawing's width."""
+    widest = max(columns_of(entry) for entry in entries)
+    return max(1, min(len(entries), int(WIDTH / (6.4 * widest + 44)), 4))

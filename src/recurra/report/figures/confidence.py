@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.ragged import Array
 from recurra.report.figure import Figure, chart
 from recurra.report.figures.common import numbers, same_size, thinned, thinning_note
 from recurra.report.theme import INK, RIGHT, WRONG
@@ -15,7 +16,7 @@ _EDGES = np.linspace(0, 1, 21)
 
 
 def confidence_histogram(confidence: Sequence[float], correct: Sequence[bool]) -> Figure:
-    """Draw the confidence of right predictions upwards and of wrong ones downwards, each in percent of its own.
+    """Draw the confidence of right predictions upwards and of wrong ones downwards, each in percent.
 
     confidence: the probability of the *predicted* class, 0 to 1. correct: whether the prediction is right.
     Dashed lines are the means.
@@ -57,7 +58,7 @@ def confidence_histogram(confidence: Sequence[float], correct: Sequence[bool]) -
 def confidence_scatter(
     confidence: Sequence[float], correct: Sequence[bool], lengths: Sequence[int] | None = None
 ) -> Figure:
-    """Draw every prediction as a point: confidence across, right and wrong apart, by length where it is given.
+    """Draw every prediction as a point: confidence across, right and wrong apart, by length if given.
 
     lengths: steps of each sequence; without them points are spread evenly inside two bands. At most 1,500
     points are drawn; the alternative text says how many of how many.
@@ -98,7 +99,7 @@ def confidence_scatter(
     return Figure(title=title, svg=chart(paint), alt=text + thinning_note(len(sure), len(kept)), data=columns)
 
 
-def _checked(confidence: Any, correct: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked(confidence: Any, correct: Any) -> tuple[Array, Array]:
     sure = numbers(confidence, "confidence")
     right = numbers(correct, "correct").astype(bool)
     same_size(sure, right, ("confidence", "correct"))
@@ -106,18 +107,18 @@ def _checked(confidence: Any, correct: Any) -> tuple[np.ndarray, np.ndarray]:
     return sure[known], right[known]
 
 
-def _span(sure: np.ndarray) -> tuple[float, float]:
+def _span(sure: Array) -> tuple[float, float]:
     """Return the part of 0..1 that is used: two classes never fall below 0.5."""
     low = float(sure.min()) if len(sure) else 0.0
     return (np.floor(low * 10) / 10 if low < 0.95 else 0.9), 1.0
 
 
-def _band(count: int, middle: float) -> np.ndarray:
+def _band(count: int, middle: float) -> Array:
     """Return heights around `middle` by the golden ratio: even like noise, the same on every run."""
     return middle + 0.7 * (np.arange(1, count + 1) * 0.6180339887498949 % 1 - 0.5)
 
 
-def _in_words(groups: dict[str, np.ndarray]) -> str:
+def _in_words(groups: dict[str, Array]) -> str:
     parts = [
         f"{len(values):,} {name}, mean confidence {values.mean():.3f}" if len(values) else f"none {name}"
         for name, values in groups.items()
@@ -125,6 +126,6 @@ def _in_words(groups: dict[str, np.ndarray]) -> str:
     return "; ".join(parts).capitalize() + "."
 
 
-def _sure_but_wrong(sure: np.ndarray, right: np.ndarray) -> str:
+def _sure_but_wrong(sure: Array, right: Array) -> str:
     count = int(((sure >= 0.9) & ~right).sum())
     return f" {count:,} wrong ones have a confidence of 0.9 or more." if count else ""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import DataError
+from recurra.ragged import Array
 from recurra.report.figure import Figure, draw, label
 from recurra.report.theme import HEAT, ON_HIGH, ON_LOW
 from recurra.report.wording import columns_of, shorten, show_share
@@ -18,11 +19,11 @@ _SWITCH = 0.71  # the opacity at which black on the shade and white on it are eq
 
 
 def confusion(matrix: Any, labels: Sequence[object]) -> Figure:
-    """Draw a confusion matrix: a row per true class, a column per predicted one, shaded by the share of its row.
+    """Draw a confusion matrix: a row per true class, a column per predicted one, shaded by share of the row.
 
     matrix: (C, C) counts, rows true, columns predicted. labels: C names. Counts are written into the cells up
-    to 20 classes; beyond, a cell keeps a readable size and the drawing grows. Raises DataError where the matrix
-    is not square or does not fit the labels.
+    to 20 classes; beyond, a cell keeps a readable size and the drawing grows. Raises DataError where the
+    matrix is not square or does not fit the labels.
     """
     counts = _counts(matrix, len(labels))
     names = [shorten(name, 22) for name in labels]
@@ -43,7 +44,7 @@ def confusion(matrix: Any, labels: Sequence[object]) -> Figure:
 
 
 def confused_pairs(matrix: Any, labels: Sequence[object]) -> list[tuple[str, str, int, float]]:
-    """Return (true, predicted, count, share of the true class) for every mistaken pair, the most frequent first."""
+    """Return (true, predicted, count, share of the true class) of each mistaken pair, most frequent first."""
     counts = _counts(matrix, len(labels))
     totals = counts.sum(axis=1)
     wrong = counts - np.diag(np.diag(counts))
@@ -59,16 +60,17 @@ def confused_pairs(matrix: Any, labels: Sequence[object]) -> list[tuple[str, str
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def _counts(matrix: Any, size: int) -> np.ndarray:
+def _counts(matrix: Any, size: int) -> Array:
     counts = np.asarray(matrix)
     if counts.shape != (size, size) and not (size == 0 and counts.size == 0):
         raise DataError(
-            f"matrix must be {size} by {size} for {size} labels, got shape {counts.shape}; give one label per class"
+            f"matrix must be {size} by {size} for {size} labels, got shape {counts.shape}; "
+            "give one label per class"
         )
     return counts.reshape(size, size)
 
 
-def _paint(axes: Any, counts: np.ndarray, shares: np.ndarray, names: Sequence[str], cell: float) -> None:
+def _paint(axes: Any, counts: Array, shares: Array, names: Sequence[str], cell: float) -> None:
     from matplotlib.collections import PatchCollection
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle
@@ -104,7 +106,7 @@ def _paint(axes: Any, counts: np.ndarray, shares: np.ndarray, names: Sequence[st
 
 
 def _opacity(share: float) -> float:
-    """Return how strongly a share is shaded; rare confusions stay visible, and the switch of text colour is jumped."""
+    """Return how strongly a share is shaded: rare ones stay visible, the switch of text colour is jumped."""
     opacity = 0.07 + 0.93 * math.pow(share, 0.7)
     if abs(opacity - _SWITCH) < 0.02:
         return _SWITCH + (0.02 if opacity > _SWITCH else -0.02)
@@ -116,11 +118,12 @@ def _short_count(count: Any, cell: float) -> str:
     return f"{count / 1000:.0f}k" if len(text) > 4 and cell < 40 else text
 
 
-def _in_words(counts: np.ndarray, labels: Sequence[str]) -> str:
+def _in_words(counts: Array, labels: Sequence[str]) -> str:
     total, right = counts.sum(), np.trace(counts)
     text = f"{right:,.0f} of {total:,.0f} are right ({show_share(right, total)})."
     pairs = confused_pairs(counts, labels)
     if pairs:
         true, predicted, count, share = pairs[0]
-        text += f" Most frequent mistake: {true} taken for {predicted}, {count:,} times ({100 * share:.1f}% of {true})."
+        text += f" Most frequent mistake: {true} taken for {predicted}, {count:,} times "
+        text += f"({100 * share:.1f}% of {true})."
     return text

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from recurra.errors import DataError
+from recurra.ragged import Array
 from recurra.report.figure import HEIGHT, Figure, chart, label
 from recurra.report.figures.common import legend_below, legend_height, numbers, same_size, thinned
 from recurra.report.theme import MUTED, line_of
@@ -63,7 +62,7 @@ def _figure(
     )
 
 
-def _checked(name: object, curve: Curve) -> tuple[np.ndarray, np.ndarray, float | None]:
+def _checked(name: object, curve: Curve) -> tuple[Array, Array, float | None]:
     if len(curve) != 3:
         raise DataError(
             f"curve {name!r} must be (x, y, area), got {len(curve)} parts; give two columns and a number"

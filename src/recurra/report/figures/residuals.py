@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recurra.ragged import Array
 from recurra.report.figure import Figure, chart
 from recurra.report.figures.common import numbers, same_size, thinned, thinning_note
 from recurra.report.theme import INK, RIGHT
@@ -30,7 +31,8 @@ def predicted_and_true(truth: Sequence[float], predicted: Sequence[float]) -> Fi
     if len(true):
         r = _correlation(true, guess)
         text = f"{len(true):,} predictions from {show_number(guess.min())} to {show_number(guess.max())}; "
-        text += f"true values from {show_number(true.min())} to {show_number(true.max())}; correlation {show_number(r)}."
+        text += f"true values from {show_number(true.min())} to {show_number(true.max())}; "
+        text += f"correlation {show_number(r)}."
     columns = {"true": true[kept].tolist(), "predicted": guess[kept].tolist()}
     svg = chart(paint, height=290)
     return Figure(
@@ -42,7 +44,7 @@ def predicted_and_true(truth: Sequence[float], predicted: Sequence[float]) -> Fi
 
 
 def residuals(truth: Sequence[float], predicted: Sequence[float]) -> Figure:
-    """Draw the residuals (predicted − true) against the prediction; a good model leaves no pattern around zero."""
+    """Draw the residuals (predicted − true) against the prediction; a good model leaves no pattern."""
     true, guess = _checked(truth, predicted)
     left = guess - true
     kept = thinned(len(true))
@@ -55,20 +57,21 @@ def residuals(truth: Sequence[float], predicted: Sequence[float]) -> Figure:
     text = "No predictions."
     if len(true):
         low, high = np.percentile(left, [5, 95])
-        text = f"Mean residual {show_number(left.mean())}; nine in ten lie between {show_number(low)} and {show_number(high)}."
+        text = f"Mean residual {show_number(left.mean())}; "
+        text += f"nine in ten lie between {show_number(low)} and {show_number(high)}."
     columns = {"predicted": guess[kept].tolist(), "residual": left[kept].tolist()}
     svg = chart(paint, height=290)
     return Figure(title="Residuals", svg=svg, alt=text + thinning_note(len(true), len(kept)), data=columns)
 
 
-def _checked(truth: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked(truth: Any, predicted: Any) -> tuple[Array, Array]:
     true, guess = numbers(truth, "truth"), numbers(predicted, "predicted")
     same_size(true, guess, ("truth", "predicted"))
     known = np.isfinite(true) & np.isfinite(guess)
     return true[known], guess[known]
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+def _correlation(first: Array, second: Array) -> float:
     if len(first) < 2 or first.std() == 0 or second.std() == 0:
         return float("nan")
     return float(np.corrcoef(first, second)[0, 1])

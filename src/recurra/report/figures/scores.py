@@ -12,8 +12,21 @@ from recurra.report.theme import INK, MUTED, SERIES
 from recurra.report.wording import finite, shorten, show_number, title_of
 
 LOWER_IS_BETTER = (
-    "loss", "error", "mse", "rmse", "mae", "mape", "smape", "mase", "brier", "ece", "perplexity", "wer", "cer", "gap",
-)  # fmt: skip
+    "loss",
+    "error",
+    "mse",
+    "rmse",
+    "mae",
+    "mape",
+    "smape",
+    "mase",
+    "brier",
+    "ece",
+    "perplexity",
+    "wer",
+    "cer",
+    "gap",
+)
 
 
 def lower_is_better(metric: str) -> bool:
@@ -34,7 +47,8 @@ def scores_with_intervals(rows: Sequence[Mapping[str, Any]], metric: str | None 
     """Draw one score per model with its interval, the best first; baselines have their own mark and colour.
 
     rows: mappings with `name`, `kind` ("recurrent" or "baseline"), `scores` (measure to value) and, where
-    known, `intervals` (measure to (low, high)) and `seeds` (measure to the value of each seed, drawn as dots).
+    known, `intervals` (measure to (low, high)) and `seeds` (measure to the value of each seed, or a mapping of
+    measures per seed; drawn as dots).
     metric: which score; by default the first that most rows have. The dashed line is the best baseline.
     """
     metric = metric or main_metric(rows) or "score"
@@ -53,7 +67,7 @@ def scores_with_intervals(rows: Sequence[Mapping[str, Any]], metric: str | None 
             axes.plot(value, at, mark, color=colour, markersize=7)
         if baselines:
             axes.axvline(baselines[0], color=INK, linestyle="--", linewidth=1.0)
-        axes.set_yticks(range(len(ranked)), [shorten(row["name"], 26) for row in ranked])
+        axes.set_yticks(range(len(ranked)), [shorten(row["name"], 34) for row in ranked])
         axes.set(xlabel=title_of(metric), ylim=(len(ranked) - 0.4, -0.6))
         axes.grid(visible=False, axis="y")
         _legend(axes, bool(baselines), len(baselines) < len(ranked))
@@ -94,7 +108,10 @@ def _interval(row: Mapping[str, Any], metric: str) -> tuple[float, float] | None
 
 def _seeds(row: Mapping[str, Any], metric: str) -> list[float]:
     given = row.get("seeds")
-    values = given.get(metric, ()) if isinstance(given, Mapping) else ()
+    if isinstance(given, Mapping):
+        values: Sequence[Any] = given.get(metric, ())
+    else:
+        values = [seed.get(metric) for seed in given or () if isinstance(seed, Mapping)]
     return [number for value in values if (number := finite(value)) is not None]
 
 
