@@ -34,7 +34,7 @@ ROOMS = (
     "cli",
 )
 TORCH_ROOMS = ("nn", "training", "tasks", "evaluation", "insight", "scaling")
-TORCH_FILES = ("kernels/torch_face",)
+TORCH_FILES = ("kernels/torch_",)
 FRONT = ("__init__.py", "__main__.py", "_native.pyi")
 
 
@@ -113,7 +113,11 @@ def test_modules_import_each_other_without_a_cycle():
 
 
 def test_public_names_are_these():
-    expected = ["BPE", "Characters", "Classifier", "Comparison", "Dataset", "Events", "Network", "Ragged", "RecurraError", "Regressor", "Signal", "Training", "Words", "compare", "demo_reviews", "errors", "from_torch", "inspect", "load", "nn", "read", "__version__"]
+    expected = {
+        *("BPE", "Characters", "Classifier", "Comparison", "Dataset", "Events", "Network", "Ragged", "RecurraError"),
+        *("Regressor", "Signal", "Training", "Words", "compare", "demo_reviews", "errors", "from_torch", "inspect"),
+        *("load", "nn", "read", "__version__"),
+    }
     assert sorted(recurra.__all__) == sorted(expected)
     for name in recurra.__all__:
         assert getattr(recurra, name) is not None

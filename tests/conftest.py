@@ -1,0 +1,26 @@
+"""What every test starts from: a clean environment and reproducible examples."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "recurra",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("recurra")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    """No option of the person who runs the tests reaches them."""
+    for name in [name for name in os.environ if name.startswith("RECURRA_")]:
+        if name not in ("RECURRA_REQUIRE", "RECURRA_REQUIRE_NATIVE"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
