@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
 
 from recurra import metrics
 from recurra.errors import DataError, SpecError
@@ -16,6 +15,10 @@ from recurra.metrics import MetricWarning
 
 ROWS = st.lists(st.tuples(st.booleans(), st.floats(0, 1, width=32)), min_size=1, max_size=30)
 DTYPES = st.sampled_from([np.float32, np.float64])
+
+
+def f1_score(truth: np.ndarray, called: np.ndarray) -> float:
+    return float(2 * (truth & called).sum() / (truth.sum() + called.sum()))
 
 
 def columns(rows: list[tuple[bool, float]], dtype: type) -> tuple[np.ndarray, np.ndarray]:

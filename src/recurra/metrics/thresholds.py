@@ -63,10 +63,8 @@ def choose_threshold(
         return Threshold(threshold=DEFAULT_THRESHOLD, by=by, score=float("nan"))
     candidates, hits, called = _divisions(truth, chances, as_array("probability", probability).dtype)
     positives, rows = int(truth.sum()), len(truth)
-    if by == "f1":
-        gains = 2 * hits / (called + positives)
-    else:
-        gains = -_mean_cost(costs, hits, called, positives, rows)
+    f1 = 2 * hits / (called + positives) if positives else np.zeros_like(hits)
+    gains = f1 if by == "f1" else -_mean_cost(costs, hits, called, positives, rows)
     best = np.flatnonzero(gains >= gains.max() - 1e-12)
     chosen = best[np.abs(candidates[best] - DEFAULT_THRESHOLD).argmin()]
     return Threshold(threshold=float(candidates[chosen]), by=by, score=abs(float(gains[chosen])))
