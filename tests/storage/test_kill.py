@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from storage.faults import memory_folder
+
 HARNESS = Path(__file__).with_name("kill_harness.py")
-FAST = Path("/dev/shm")
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory where there is one: a kill does not lose what the kernel has, and fsync is fast."""
-    if not os.access(FAST, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=FAST) as folder:
-        yield Path(folder)
+    with memory_folder(tmp_path) as folder:
+        yield folder
 
 
 def killed(subject: str, place: Path, kills: int, *switches: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -97,9 +96,9 @@ def without_flock(monkeypatch: pytest.MonkeyPatch) -> None:
     ("record", "refused"),
     [
         ({"pid": 1, "started": "now", "host": "elsewhere"}, True),
-        ({"pid": 1, "started": lock._start_of(1), "host": socket.gethostname()}, True),
-        ({"pid": 1, "started": "before the last boot", "host": socket.gethostname()}, False),
-        ({"pid": 2**22 + 1, "started": "x", "host": socket.gethostname()}, False),
+        ({"pid": 1, "started": lock._start_of(1), "host": os.uname().nodename}, True),
+        ({"pid": 1, "started": "before the last boot", "host": os.uname().nodename}, False),
+        ({"pid": 2**22 + 1, "started": "x", "host": os.uname().nodename}, False),
         ({"pid": "x"}, False),
         ([], False),
         ("torn", False),

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -221,7 +220,7 @@ def library_versions() -> dict[str, str]:
     """Return the versions of what is at work here: Python, Recurra, NumPy and, where loaded, torch."""
     from recurra import __version__
 
-    versions = {"python": platform.python_version(), "recurra": __version__, "numpy": np.__version__}
+    versions = {"python": sys.version.split()[0], "recurra": __version__, "numpy": np.__version__}
     torch = sys.modules.get("torch")
     if torch is not None:
         versions["torch"] = str(torch.__version__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +29,8 @@ def _carry(old: Path, new: Path) -> None:
     if old.is_symlink():
         new.symlink_to(os.readlink(old))
     elif old.is_dir():
+        import shutil
+
         new.mkdir()
         shutil.copystat(old, new)
         for name in os.listdir(old):
@@ -46,6 +47,8 @@ def _link_or_copy(old: Path, new: Path) -> None:
     except FileNotFoundError:
         return  # it was a temporary of somebody else, gone by now
     except OSError:
+        import shutil
+
         shutil.copy2(old, new)
 
 

@@ -11,8 +11,6 @@ import fcntl
 import hashlib
 import os
 import re
-import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -147,7 +145,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 def temporary(target: Path, kind: str = "tmp") -> Path:
     """Return a new name beside `target` that says whose it is."""
-    return target.with_name(f"{target.name}.{kind}-{os.getpid()}-{secrets.token_hex(4)}")
+    return target.with_name(f"{target.name}.{kind}-{os.getpid()}-{os.urandom(4).hex()}")
 
 
 @contextmanager
@@ -218,6 +216,8 @@ def remove(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
+    import shutil  # late: it brings the compression libraries, and reading needs none of them
+
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -7,7 +7,6 @@ a crash between the two leaves the copy aside, complete, and `recover` brings it
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import functools
 import os
@@ -49,14 +48,22 @@ def exchange(a: Path, b: Path) -> bool:
         return False
     if call(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0:
         return True
-    number = ctypes.get_errno()
+    number = _errno()
     if number in _NOT_SUPPORTED:
         return False
     raise OSError(number, os.strerror(number), str(b))
 
 
+def _errno() -> int:
+    import ctypes
+
+    return ctypes.get_errno()
+
+
 @functools.cache
 def _renameat2() -> Callable[..., int] | None:
+    import ctypes
+
     with suppress(OSError, AttributeError):
         call = ctypes.CDLL(None, use_errno=True).renameat2
         call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]

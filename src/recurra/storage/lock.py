@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -124,8 +123,12 @@ def _forget_in_child() -> None:
 os.register_at_fork(after_in_child=_forget_in_child)
 
 
+def _host() -> str:
+    return os.uname().nodename
+
+
 def _own_record() -> dict[str, Any]:
-    return {"pid": os.getpid(), "started": _start_of(os.getpid()), "host": socket.gethostname()}
+    return {"pid": os.getpid(), "started": _start_of(os.getpid()), "host": _host()}
 
 
 def _is_alive(record: dict[str, Any], certain: bool) -> bool:
@@ -133,7 +136,7 @@ def _is_alive(record: dict[str, Any], certain: bool) -> bool:
     pid = record.get("pid")
     if certain or not isinstance(pid, int):
         return False
-    if record.get("host") != socket.gethostname():
+    if record.get("host") != _host():
         return True
     return is_running(pid) and record.get("started") == _start_of(pid)
 
