@@ -129,12 +129,13 @@ def _sequences(arrays: Mapping[str, Array], name: str, source: str) -> list[Any]
     block = values[:, :, None] if values.ndim == 2 else values
     if "lengths" in arrays:
         return list(Ragged.from_padded(block, arrays["lengths"]))
-    return _without_tail(block)
+    return list(trimmed(block))
 
 
-def _without_tail(block: Array) -> list[Array]:
+def trimmed(block: Array) -> Ragged:
+    """Turn (S, T, F) into sequences; steps at the end of which all features are NaN are no steps."""
     if block.dtype.kind != "f":
-        return list(block)
+        return Ragged.from_padded(block, [block.shape[1]] * len(block))
     present = ~np.isnan(block).all(axis=2)
-    reach = np.where(present, np.arange(1, block.shape[1] + 1), 0).max(axis=1, initial=0)
-    return list(Ragged.from_padded(block, reach))
+    reach = np.where(present, np.arange(1, block.shape[1] + 1), 0)
+    return Ragged.from_padded(block, reach.max(axis=1, initial=0))

@@ -25,9 +25,13 @@ from recurra.errors import DataError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 TABLE_ENDINGS = (*SEPARATORS, ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".ts", ".npz")
-_FOREIGN = (
-    ".pkl .pickle .joblib .pt .pth .pt2 .mat .xls .xlsx .h5 .hdf5 .wav .mp3 .flac .png .jpg .zst .7z"
-).split()
+_FOREIGN = frozenset(
+    {
+        *(".pkl", ".pickle", ".joblib", ".pt", ".pth", ".pt2", ".onnx", ".safetensors"),
+        *(".mat", ".xls", ".xlsx", ".ods", ".h5", ".hdf5", ".arff", ".sqlite", ".db"),
+        *(".wav", ".mp3", ".flac", ".png", ".jpg", ".jpeg", ".zst", ".7z", ".rar"),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,7 @@ class Format:
     encoding: str = "utf-8"
     separator: str | None = None
     header: bool | None = None
+    quote: str = '"'
     pattern: str | None = None
     rows_per_step: int = 1
 
@@ -45,6 +50,8 @@ class Format:
             object.__setattr__(self, "separator", "\t")
         if self.rows_per_step < 1:
             raise DataError(f"rows_per_step must be at least 1, got {self.rows_per_step}")
+        if len(self.quote) > 1:
+            raise DataError(f"quote must be one character, or '' for none, got {self.quote!r}")
 
 
 def leaf_table(leaf: Leaf, form: Format, request: Request) -> Table:
@@ -78,10 +85,12 @@ def leaf_table(leaf: Leaf, form: Format, request: Request) -> Table:
 
 
 def _delimited(text: str, leaf: Leaf, separator: str, form: Format, request: Request) -> Table:
-    names = first_row(text, separator)
+    names = first_row(text, separator, form.quote)
     header = _has_header(names, request) if form.header is None else form.header
     columns = None if header or separator != " " else _furthest(request)
-    return delimited_table(text, leaf.source, separator=separator, header=header, columns=columns)
+    return delimited_table(
+        text, leaf.source, separator=separator, header=header, columns=columns, quote=form.quote
+    )
 
 
 def _has_header(row: list[str], request: Request) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from recurra.data.assembly import about_sequences
+from recurra.data.beside import about_sequences
 from recurra.data.cells import Array, Floats, is_absent, label, short
 from recurra.data.dataset import Dataset
 from recurra.data.files import PART_WORDS
 from recurra.data.roles import Request, Roles
-from recurra.data.step_columns import read_steps
+from recurra.data.step_columns import read_step_columns
 from recurra.data.tables import Cells, Table
 from recurra.data.timestamps import seconds
 from recurra.errors import DataError
@@ -31,16 +33,15 @@ def long_dataset(table: Table, roles: Roles, request: Request) -> Dataset:
     codes, starts = _sequences(table, roles)
     notes = [] if time is None else _time_notes(table, codes, time, request.time_order)
     order = np.argsort(codes, kind="stable") if time is None else np.lexsort((time, codes))
-    steps = read_steps(table, roles.inputs, roles.categories, time)
+    steps = read_step_columns(table, roles.inputs, roles.categories, time)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(starts)))])
     kept = [name for name in roles.others if _change(table, name, codes, starts) is None]
     if roles.sequence_id:
         kept.insert(0, roles.sequence_id)
     return Dataset(
         inputs=steps.ordered(order).ragged(offsets),
-        kind=request.kind or steps.kind,
+        kind=steps.kind_for(request.kind),
         features=steps.features,
-        source=table.source,
         notes=tuple(notes),
         **about_sequences(_heads(table, roles, codes, starts), replace(roles, others=tuple(kept)), request),
     )

@@ -28,11 +28,13 @@ def read(
     encoding: str = "utf-8",
     separator: str | None = None,
     header: bool | None = None,
+    quote: str = '"',
     split: str | int | None = None,
     sequence_id: str | int | None = None,
     time: str | int | None = None,
     time_format: str | None = None,
     time_order: str = "sort",
+    bad_rows: str = "refuse",
     static: Columns = None,
     categories: Columns = None,
     multilabel: str | bool | None = None,
@@ -60,6 +62,7 @@ def read(
         ask for, so that `target=0, input=1` reads lines of a label and a text.
     header: whether the first row names the columns; None: yes, unless columns are given by position or the row
         holds nothing but numbers.
+    quote: the character around cells that hold separators or line feeds; "" where there is none.
     split: a column that says train, validation (dev, val) or test; None: one called "split", or the names of
         files and folders.
     sequence_id: for long tables, many rows per sequence: what rows of one sequence share.
@@ -67,6 +70,8 @@ def read(
     time_format: the pattern of dates that are not ISO 8601, as for `datetime.strptime`.
     time_order: "sort" orders the rows of a sequence by time and says in `notes` how many were out of order and
         how many repeat a time; "refuse" makes both an error.
+    bad_rows: "refuse" makes a row without target, time or id, or with a text where a number must be, an error;
+        "drop" leaves such rows out and says in `notes` how many.
     static: numeric columns that describe the whole sequence, kept beside it.
     categories: input columns whose numbers are names: item numbers, codes.
     multilabel: for several labels per sequence: their separator in the target column ("|"), or True for lists
@@ -95,12 +100,18 @@ def read(
         rows=rows,
         time_format=time_format,
         time_order=time_order,
+        bad_rows=bad_rows,
     )
     form = Format(
-        encoding=encoding, separator=separator, header=header, pattern=pattern, rows_per_step=rows_per_step
+        encoding=encoding,
+        separator=separator,
+        header=header,
+        quote=quote,
+        pattern=pattern,
+        rows_per_step=rows_per_step,
     )
     leaves, tree, source = _leaves(path)
-    if tree:
+    if tree and (len(leaves) > 1 or pattern is not None):
         return assemble(*tree_table(leaves, form, request, source))
     _refuse_tree_options(form, source)
     table = leaf_table(leaves[0], form, request)

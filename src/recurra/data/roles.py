@@ -37,11 +37,13 @@ class Request:
     rows: str | None = None
     time_format: str | None = None
     time_order: str = "sort"
+    bad_rows: str = "refuse"
 
     def __post_init__(self) -> None:
         _one_of("kind", self.kind, ("text", "signal", "events", None))
         _one_of("rows", self.rows, (STEPS, SEQUENCES, None))
         _one_of("time_order", self.time_order, ("sort", "refuse"))
+        _one_of("bad_rows", self.bad_rows, ("refuse", "drop"))
 
     @property
     def row_is_step(self) -> bool:
@@ -95,6 +97,8 @@ def resolve(table: Table, request: Request) -> Roles:
     if request.input is None:
         inputs = _usual_inputs(table, request, [name for name in known if name not in used])
     taken = used | set(inputs)
+    categories = select(known, request.categories, table.source)
+    _refuse_idle(table, inputs, categories, request)
     return Roles(
         inputs=inputs,
         targets=targets,
@@ -102,9 +106,18 @@ def resolve(table: Table, request: Request) -> Roles:
         time=named["time"],
         static=static,
         split=named["split"],
-        categories=select(known, request.categories, table.source),
+        categories=categories,
         others=tuple(name for name in known if name not in taken),
     )
+
+
+def _refuse_idle(table: Table, inputs: Sequence[str], categories: Sequence[str], request: Request) -> None:
+    """Refuse options that can have no effect."""
+    idle = [name for name in categories if name not in inputs]
+    if idle:
+        raise DataError(f"categories names {idle[0]!r}, which is no input column{nearest(idle[0], inputs)}")
+    if request.time_format is not None and request.time is None:
+        raise DataError("time_format has no effect without time=; name the column of the dates")
 
 
 def as_list(columns: Columns) -> list[Column]:

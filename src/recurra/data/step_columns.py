@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from recurra.data.cells import Array, Floats, categories, mostly_numbers, numbers, parsed, short
+from recurra.data.cells import EXACT, Array, Floats, categories, mostly_numbers, numbers, parsed, short
 from recurra.data.tables import Cells, Table
 from recurra.errors import DataError
 from recurra.ragged import Ragged
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Steps:
+class StepColumns:
     """N steps of all sequences: numeric features (N, F), their names, categorical columns, and times if any."""
 
     values: Floats
@@ -23,14 +23,18 @@ class Steps:
     categorical: dict[str, Array]
     time: Floats | None = None
 
-    @property
-    def kind(self) -> str:
-        """ "events" where there is a categorical column, else "signal"."""
-        return "events" if self.categorical else "signal"
+    def kind_for(self, asked: str | None) -> str:
+        """Return the kind that was asked for, else "events" where there is a categorical column, else "signal"."""
+        if asked == "signal" and self.categorical:
+            raise DataError(
+                f"kind='signal' needs numbers, and column {next(iter(self.categorical))!r} holds categories; "
+                "leave it out or use kind='events'"
+            )
+        return asked or ("events" if self.categorical else "signal")
 
-    def ordered(self, order: Array) -> Steps:
+    def ordered(self, order: Array) -> StepColumns:
         """Return the steps in another order."""
-        return Steps(
+        return StepColumns(
             values=self.values[order],
             features=self.features,
             categorical={name: column[order] for name, column in self.categorical.items()},
@@ -45,9 +49,9 @@ class Steps:
         return Ragged(values=self.values, offsets=offsets, columns=columns)
 
 
-def read_steps(
+def read_step_columns(
     table: Table, names: Sequence[str], as_categories: Collection[str], time: Floats | None
-) -> Steps:
+) -> StepColumns:
     """Read columns, one row per step: numbers as features, texts as categories.
 
     A column in which more than half of the cells are numbers is numeric, and its other cells are errors; name
@@ -58,7 +62,7 @@ def read_steps(
     chosen = [name for name in names if _is_categorical(table, name, as_categories)]
     features = tuple(name for name in names if name not in chosen)
     columns = [numbers(table, name) for name in features]
-    return Steps(
+    return StepColumns(
         values=np.stack(columns, axis=1) if columns else np.zeros((len(table), 0)),
         features=features,
         categorical={name: categories(table, name) for name in chosen},
@@ -97,6 +101,8 @@ def _matrix(cell: Any, table: Table, row: int, name: str) -> Floats:
     try:
         array = np.asarray(cell, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
+        array = _slow_matrix(cell, table, row, name)
+    if array.size and np.abs(array).max() > EXACT:
         array = _slow_matrix(cell, table, row, name)
     if array.ndim == 1:
         array = array[:, None]

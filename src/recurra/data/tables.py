@@ -97,17 +97,26 @@ def join(tables: Sequence[Table], source: str) -> Table:
 
 
 def delimited_table(
-    text: str, source: str, *, separator: str = ",", header: bool = True, columns: int | None = None
+    text: str,
+    source: str,
+    *,
+    separator: str = ",",
+    header: bool = True,
+    columns: int | None = None,
+    quote: str = '"',
 ) -> Table:
     """Parse CSV, TSV or lines of words.
 
     separator: one character; " " means any run of white space, without quoting.
     header: whether the first row names the columns; else they are called "0", "1", ...
     columns: for separator " ": the line is cut into so many columns, the last of which takes the rest.
+    quote: the character around cells that hold separators or line feeds; "" for none.
 
     Raises DataError for a row with another number of cells than the first, and for names that stand twice.
     """
-    rows, lines = _word_rows(text, columns) if separator == " " else _quoted_rows(text, source, separator)
+    rows, lines = (
+        _word_rows(text, columns) if separator == " " else _quoted_rows(text, source, separator, quote)
+    )
     if not rows:
         raise DataError(f"{source} is empty")
     names = _names(rows[0], source) if header else [str(position) for position in range(len(rows[0]))]
@@ -122,13 +131,13 @@ def delimited_table(
     return Table(columns=dict(zip(names, cells, strict=True)), source=source, lines=lines[begin:])
 
 
-def first_row(text: str, separator: str) -> list[str]:
+def first_row(text: str, separator: str, quote: str = '"') -> list[str]:
     """Return the cells of the first row that is not empty."""
     if separator == " ":
         rows, _ = _word_rows(text.lstrip("\r\n").split("\n", 1)[0], None)
         return rows[0] if rows else []
     with _long_cells():
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        reader = csv.reader(io.StringIO(text, newline=""), **_dialect(separator, quote))
         return next((row for row in reader if row), [])
 
 
@@ -219,12 +228,12 @@ def _is_missing(item: Any) -> bool:
     return isinstance(item, float) and item != item
 
 
-def _quoted_rows(text: str, source: str, separator: str) -> tuple[list[list[str]], list[int]]:
+def _quoted_rows(text: str, source: str, separator: str, quote: str) -> tuple[list[list[str]], list[int]]:
     if len(separator) != 1:
         raise DataError(f"separator must be one character, got {separator!r}")
     rows, lines, line = [], [], 1
     with _long_cells():
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, **_dialect(separator, quote))
         try:
             for row in reader:
                 if row and not (len(row) == 1 and not row[0]):
@@ -236,6 +245,12 @@ def _quoted_rows(text: str, source: str, separator: str) -> tuple[list[list[str]
                 f"{source}, line {line} is not proper CSV: {error}; is a quote left open?"
             ) from None
     return rows, lines
+
+
+def _dialect(separator: str, quote: str) -> dict[str, Any]:
+    if not quote:
+        return {"delimiter": separator, "quoting": csv.QUOTE_NONE}
+    return {"delimiter": separator, "quotechar": quote}
 
 
 @contextmanager

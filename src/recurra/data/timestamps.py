@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.data.cells import Floats, is_missing, mostly_numbers, numbers, short
+from recurra.data.cells import Floats, is_missing, mostly_numbers, numbers, parsed, short
 from recurra.data.tables import Table
 from recurra.errors import DataError
 
@@ -41,23 +41,22 @@ def seconds(table: Table, name: str, time_format: str | None = None) -> Floats:
     return _dated(table, name, time_format)
 
 
-def _dated(table: Table, name: str, time_format: str | None) -> Floats:
+def unreadable(table: Table, name: str, time_format: str | None = None) -> list[int]:
+    """Return the rows whose time is missing or cannot be read."""
     cells = table.columns[name]
-    read = _by_format(time_format) if time_format else _reader(table, name)
-    values, zoned = np.empty(len(cells)), np.empty(len(cells), dtype=bool)
-    for row, cell in enumerate(cells):
-        try:
-            moment = read(cell.strip()) if isinstance(cell, str) else _moment(cell)
-        except (ValueError, TypeError, OverflowError):
-            expected = (
-                f"fit time_format={time_format!r}" if time_format else "be a number or an ISO 8601 date"
-            )
-            raise DataError(
-                f"{table.where(row)}: time {name!r} must {expected}, got {short(cell)}"
-                + ("" if time_format else "; give its pattern, for example time_format='%d.%m.%Y'")
-            ) from None
-        zoned[row] = moment.tzinfo is not None
-        values[row] = _since_epoch(moment)
+    missing = [row for row, cell in enumerate(cells) if is_missing(cell)]
+    if time_format is None and mostly_numbers(cells):
+        return missing + parsed(cells)[1]
+    return missing + [row for row in _read(table, name, time_format)[2] if not is_missing(cells[row])]
+
+
+def _dated(table: Table, name: str, time_format: str | None) -> Floats:
+    values, zoned, bad = _read(table, name, time_format)
+    if bad:
+        expected = f"fit time_format={time_format!r}" if time_format else "be a number or an ISO 8601 date"
+        hint = "" if time_format else "; give its pattern, for example time_format='%d.%m.%Y'"
+        cell = short(table.columns[name][bad[0]])
+        raise DataError(f"{table.where(bad[0])}: time {name!r} must {expected}, got {cell}{hint}")
     if zoned.any() and not zoned.all():
         with_zone, without = int(np.argmax(zoned)), int(np.argmin(zoned))
         raise DataError(
@@ -65,6 +64,22 @@ def _dated(table: Table, name: str, time_format: str | None) -> Floats:
             f"{table.where(without)}; write all times with or all without a zone"
         )
     return values
+
+
+def _read(table: Table, name: str, time_format: str | None) -> tuple[Floats, Any, list[int]]:
+    """Return the seconds of each row, whether it had a zone, and the rows that cannot be read."""
+    cells = table.columns[name]
+    read = _by_format(time_format) if time_format else _reader(table, name)
+    values, zoned, bad = np.full(len(cells), np.nan), np.zeros(len(cells), dtype=bool), []
+    for row, cell in enumerate(cells):
+        try:
+            moment = read(cell.strip()) if isinstance(cell, str) else _moment(cell)
+        except (ValueError, TypeError, OverflowError):
+            bad.append(row)
+            continue
+        zoned[row] = moment.tzinfo is not None
+        values[row] = _since_epoch(moment)
+    return values, zoned, bad
 
 
 def _since_epoch(moment: datetime) -> float:
