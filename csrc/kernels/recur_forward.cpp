@@ -15,8 +15,8 @@ struct Step {
   int64_t n;
   const real* product[gang];  // h of the step before, multiplied by the mask where there is one
   const real* before[gang];   // h of the step before
-  const real* mask[gang];
-  real* masked[gang];
+  const real* mask[gang];     // null where absent
+  real* next[gang];           // what the next step's product reads: a copy of h, close together for the cache
   real* c[gang];
   real* y[gang];
   real* gates[gang];
@@ -36,73 +36,108 @@ struct Place {  // one panel in one step
 RECURRA_INLINE void finish_row(const Place& at, int64_t i, int64_t unit, int n, vec h) {
   const Step& s = *at.step;
   store_n(s.y[i] + unit, h, n);
-  if (s.masked[i]) store_n(s.masked[i] + unit, mul(h, load_n(s.mask[i] + unit, n)), n);
+  store(s.next[i] + unit, s.mask[i] ? mul(h, load_n(s.mask[i] + unit, n)) : h);
 }
 
 template <Cell cell, int R, int V> struct Finish;
 
 template <int R, int V> struct Finish<Cell::lstm, R, V> {
-  RECURRA_INLINE void rows(const Place& at, int64_t begin, const real* sums) {
+  // P rows at once: their gates and new cell states
+  template <int P> RECURRA_INLINE void cells(const Place& at, int64_t k, const real* sums, vec* c, vec* o, int n) {
     const Forward<real>& f = *at.f;
     const Step& s = *at.step;
     const int64_t unit = at.first, H = f.w.H;
-    const int n = static_cast<int>(least(W, H - unit));
-    real out[R][2][W] __attribute__((aligned(64)));
-    for (int r = 0; r < R; ++r) {
-      const int64_t k = begin + r;
-      const vec i = sigmoid(load(sums + (r * 4 + 0) * W)), g = tanh(load(sums + (r * 4 + 2) * W));
-      const vec forget = sigmoid(load(sums + (r * 4 + 1) * W)), o = sigmoid(load(sums + (r * 4 + 3) * W));
-      vec c = fma(forget, load(s.c[k] + unit), mul(i, g));
-      if (f.clipped) c = max(set1(-f.clip), min(set1(f.clip), c));
-      store(s.c[k] + unit, c);
-      store(out[r][0], c);
-      store(out[r][1], o);
-      if (s.gates[k]) {
-        real* gates = s.gates[k] + unit;
-        store_n(gates, i, n);
-        store_n(gates + H, forget, n);
-        store_n(gates + 2 * H, g, n);
-        store_n(gates + 3 * H, o, n);
-        store_n(s.cells[k] + unit, c, n);
-      }
+    vec a[4 * P];
+#pragma GCC unroll 2
+    for (int r = 0; r < P; ++r) {
+      a[3 * r] = load(sums + (r * 4 + 0) * W);
+      a[3 * r + 1] = load(sums + (r * 4 + 1) * W);
+      a[3 * r + 2] = load(sums + (r * 4 + 3) * W);
+      a[3 * P + r] = load(sums + (r * 4 + 2) * W);
     }
-    for (int r = 0; r < R; ++r) finish_row(at, begin + r, unit, n, mul(load(out[r][1]), tanh(load(out[r][0]))));
+    activate<3 * P, P>(a);
+#pragma GCC unroll 2
+    for (int r = 0; r < P; ++r) {
+      const vec i = a[3 * r], forget = a[3 * r + 1], g = a[3 * P + r];
+      c[r] = fma(forget, load(s.c[k + r] + unit), mul(i, g));
+      o[r] = a[3 * r + 2];
+      if (f.clipped) c[r] = max(set1(-f.clip), min(set1(f.clip), c[r]));
+      store(s.c[k + r] + unit, c[r]);
+      if (!s.gates[k + r]) continue;
+      real* gates = s.gates[k + r] + unit;
+      store_n(gates, i, n);
+      store_n(gates + H, forget, n);
+      store_n(gates + 2 * H, g, n);
+      store_n(gates + 3 * H, o[r], n);
+      store_n(s.cells[k + r] + unit, c[r], n);
+    }
+  }
+
+  RECURRA_INLINE void rows(const Place& at, int64_t begin, const real* sums) {
+    const int n = static_cast<int>(least(W, at.f->w.H - at.first));
+    vec c[R], o[R];
+#pragma GCC unroll 4
+    for (int r = 0; r + 2 <= R; r += 2) cells<2>(at, begin + r, sums + r * 4 * W, c + r, o + r, n);
+    if (R % 2) cells<1>(at, begin + R - 1, sums + (R - 1) * 4 * W, c + R - 1, o + R - 1, n);
+    activate<0, R>(c);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) finish_row(at, begin + r, at.first, n, mul(o[r], c[r]));
   }
 };
 
 template <int R, int V> struct Finish<Cell::gru, R, V> {
-  RECURRA_INLINE void rows(const Place& at, int64_t begin, const real* sums) {
-    const Forward<real>& f = *at.f;
+  template <int P> RECURRA_INLINE void some(const Place& at, int64_t k, const real* sums, int n) {
     const Step& s = *at.step;
-    const int64_t unit = at.first, H = f.w.H;
-    const int n = static_cast<int>(least(W, H - unit));
-    for (int r = 0; r < R; ++r) {
-      const int64_t k = begin + r;
-      const vec reset = sigmoid(load(sums + (r * 3 + 0) * W)), z = sigmoid(load(sums + (r * 3 + 1) * W));
-      const vec linear = load(sums + (r * 3 + 2) * W);
-      const vec fresh = tanh(fma(reset, linear, load(at.pre + (k * 3 + 2) * W)));
-      const vec h = fma(z, sub(load_n(s.before[k] + unit, n), fresh), fresh);
-      if (s.gates[k]) {
-        real* gates = s.gates[k] + unit;
-        store_n(gates, reset, n);
-        store_n(gates + H, z, n);
-        store_n(gates + 2 * H, fresh, n);
-        store_n(s.linear[k] + unit, linear, n);
-      }
-      finish_row(at, k, unit, n, h);
+    const int64_t unit = at.first, H = at.f->w.H;
+    vec a[2 * P], fresh[P], linear[P];
+#pragma GCC unroll 4
+    for (int r = 0; r < P; ++r) {
+      a[2 * r] = load(sums + (r * 3 + 0) * W);
+      a[2 * r + 1] = load(sums + (r * 3 + 1) * W);
+      linear[r] = load(sums + (r * 3 + 2) * W);
     }
+    activate<2 * P, 0>(a);
+#pragma GCC unroll 4
+    for (int r = 0; r < P; ++r) fresh[r] = fma(a[2 * r], linear[r], load(at.pre + ((k + r) * 3 + 2) * W));
+    activate<0, P>(fresh);
+#pragma GCC unroll 4
+    for (int r = 0; r < P; ++r) {
+      const vec h = fma(a[2 * r + 1], sub(load_n(s.before[k + r] + unit, n), fresh[r]), fresh[r]);
+      if (s.gates[k + r]) {
+        real* gates = s.gates[k + r] + unit;
+        store_n(gates, a[2 * r], n);
+        store_n(gates + H, a[2 * r + 1], n);
+        store_n(gates + 2 * H, fresh[r], n);
+        store_n(s.linear[k + r] + unit, linear[r], n);
+      }
+      finish_row(at, k + r, unit, n, h);
+    }
+  }
+
+  RECURRA_INLINE void rows(const Place& at, int64_t begin, const real* sums) {
+    const int n = static_cast<int>(least(W, at.f->w.H - at.first));
+    int r = 0;
+#pragma GCC unroll 2
+    for (; r + 4 <= R; r += 4) some<4>(at, begin + r, sums + r * 3 * W, n);
+    if constexpr (R % 4 != 0) some<R % 4>(at, begin + r, sums + r * 3 * W, n);
   }
 };
 
 template <Cell cell, int R, int V> struct Finish {  // rnn, rnn_relu
   RECURRA_INLINE void rows(const Place& at, int64_t begin, const real* sums) {
-    for (int r = 0; r < R; ++r)
-      for (int v = 0; v < V; ++v) {
-        const int64_t unit = at.first + v * W;
-        const vec a = load(sums + (r * V + v) * W);
-        const vec h = cell == Cell::rnn ? tanh(a) : max(set1(real(0)), a);
-        finish_row(at, begin + r, unit, static_cast<int>(least(W, at.f->w.H - unit)), h);
-      }
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const int64_t unit = at.first + v * W;
+      const int n = static_cast<int>(least(W, at.f->w.H - unit));
+      vec a[R];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) a[r] = load(sums + (r * V + v) * W);
+      if constexpr (cell == Cell::rnn) activate<0, R>(a);
+      else
+        for (int r = 0; r < R; ++r) a[r] = max(set1(real(0)), a[r]);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) finish_row(at, begin + r, unit, n, a[r]);
+    }
   }
 };
 
@@ -178,7 +213,7 @@ template <Cell cell> void advance(const Forward<real>& f, const Step& step, cons
 // The scratch memory of one gang.
 struct Room {
   int64_t slots;
-  real *pre, *c, *masked, *zeros;
+  real *pre, *c, *states, *zeros;  // states: h (masked) of the steps before and now, taking turns
   const real** tokens;
   void* memory;
 };
@@ -195,8 +230,8 @@ Room make_room(const Forward<real>& f, int64_t rows) {
                             static_cast<size_t>(room.slots) * sizeof(real*));
   room.pre = static_cast<real*>(room.memory);
   room.c = room.pre + room.slots * per_slot;
-  room.masked = room.c + rows * Hp;
-  room.zeros = room.masked + 2 * rows * Hp;
+  room.states = room.c + rows * Hp;
+  room.zeros = room.states + 2 * rows * Hp;
   room.tokens = reinterpret_cast<const real**>(room.zeros + Hp + 4 * W);
   for (int64_t j = 0; j < Hp; ++j) room.zeros[j] = 0;
   return room;
@@ -221,20 +256,17 @@ void chunk_input(const Forward<real>& f, const Room& room, int64_t n) {
 
 void place_row(const Forward<real>& f, const Room& room, Step& step, int64_t i, int64_t s, int64_t t) {
   const int64_t H = f.w.H, Hp = padded(H), token = token_of(f.offsets, f.reverse, s, t);
-  const int64_t n_rows = static_cast<int64_t>((room.zeros - room.masked) / (2 * Hp));
+  const int64_t n_rows = static_cast<int64_t>((room.zeros - room.states) / (2 * Hp));
   step.y[i] = f.y + token * H;
   step.before[i] = t > 0   ? f.y + token_of(f.offsets, f.reverse, s, t - 1) * H
                    : f.h0 ? f.h0 + s * H
                           : room.zeros;
-  step.product[i] = step.before[i];
-  step.masked[i] = nullptr;
-  if (f.mask) {
-    step.mask[i] = f.mask + s * H;
-    step.masked[i] = room.masked + ((t + 1) % 2 * n_rows + i) * Hp;
-    step.product[i] = room.masked + (t % 2 * n_rows + i) * Hp;
-    if (t == 0)
-      for (int64_t j = 0; j < H; ++j) room.masked[i * Hp + j] = step.before[i][j] * step.mask[i][j];
-  }
+  step.mask[i] = f.mask ? f.mask + s * H : nullptr;
+  step.next[i] = room.states + ((t + 1) % 2 * n_rows + i) * Hp;
+  real* now = room.states + (t % 2 * n_rows + i) * Hp;
+  step.product[i] = now;
+  if (t == 0)
+    for (int64_t j = 0; j < H; ++j) now[j] = f.mask ? step.before[i][j] * step.mask[i][j] : step.before[i][j];
   step.c[i] = room.c + i * Hp;
   step.gates[i] = f.gates ? f.gates + token * gates_of(f.w.cell) * H : nullptr;
   step.cells[i] = f.cells ? f.cells + token * H : nullptr;
