@@ -114,8 +114,28 @@ def test_modules_import_each_other_without_a_cycle():
 
 def test_public_names_are_these():
     expected = {
-        *("BPE", "Characters", "Classifier", "Comparison", "Dataset", "Events", "Network", "Ragged", "RecurraError"),
-        *("Regressor", "Signal", "Training", "Words", "compare", "demo_reviews", "errors", "from_torch", "inspect"),
+        *(
+            "BPE",
+            "Characters",
+            "Classifier",
+            "Comparison",
+            "Dataset",
+            "Events",
+            "Network",
+            "Ragged",
+            "RecurraError",
+        ),
+        *(
+            "Regressor",
+            "Signal",
+            "Training",
+            "Words",
+            "compare",
+            "demo_reviews",
+            "errors",
+            "from_torch",
+            "inspect",
+        ),
         *("load", "nn", "read", "__version__"),
     }
     assert sorted(recurra.__all__) == sorted(expected)

@@ -54,7 +54,9 @@ def multiplies_with_blas() -> Iterator[None]:
     """The head's product goes through the library that gives other bits for a row alone than in a batch."""
 
     def dense(x: Any, w: Any, b: Any = None) -> Any:
-        product = np.concatenate([x, x * np.float32(1e-7) * len(x)], axis=1) @ np.concatenate([w, w], axis=1).T
+        product = (
+            np.concatenate([x, x * np.float32(1e-7) * len(x)], axis=1) @ np.concatenate([w, w], axis=1).T
+        )
         return product if b is None else product + b
 
     with mock.patch.object(kernels, "dense", dense):

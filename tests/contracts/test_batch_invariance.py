@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from contracts import saboteurs
 from contracts.models import GRID, OPTIONS, TEXTS, network, predictor, sequences
-from shared import assert_noticed
-
 from recurra.graph.pool import POOLINGS
 from recurra.spec import Network
+from shared import assert_noticed
 
 
 def check_alone_in_a_batch_and_permuted(model, inputs) -> None:

@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from tasks.made import signals, small, texts
 
 import recurra as rc
 from recurra.errors import DataError, InputError, NotFittedError, SpecError
+from tasks.made import signals, small, texts
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tasks.made import signals
 
 import recurra as rc
 from recurra.errors import InputError, SpecError
+from tasks.made import signals
 
 
 def model(epochs: int = 25, **options) -> rc.Regressor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tasks.made import small, texts
 
 import recurra as rc
 from recurra.errors import SpecError
+from tasks.made import small, texts
 
 sklearn_base = pytest.importorskip("sklearn.base")
 
