@@ -118,6 +118,7 @@ def test_config_that_json_cannot_hold_is_refused() -> None:
 def test_id_follows_what_the_model_computes_with_and_nothing_else(tmp_path: Path) -> None:
     same = make().model_id
     assert make(card="other").model_id == same
+    assert make(config={**CONFIG, "scores": {"accuracy": 0.9}}).model_id == same
     assert make(config=dict(reversed(CONFIG.items()))).model_id == same
     assert make(arrays={k: np.asfortranarray(v) for k, v in reversed(ARRAYS.items())}).model_id == same
     assert make(arrays={k: v.astype(">f4") for k, v in ARRAYS.items()}).model_id == same

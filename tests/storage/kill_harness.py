@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from recurra import storage
 from recurra.errors import RecurraError
@@ -86,15 +87,28 @@ def read_bundle(path: Path) -> int:
     return version
 
 
-def write_checkpoint(path: Path, version: int) -> None:
+def _walk(state: dict[str, object] | None, total: Any) -> tuple[dict[str, Any], Any]:
+    """One step of a run in miniature: its random state and its sum of random numbers."""
     import numpy as np
 
+    rng = np.random.default_rng(5)
+    if state is not None:
+        rng.bit_generator.state = state
+    total = total + rng.standard_normal((40, 100))
+    return dict(rng.bit_generator.state), total
+
+
+def write_checkpoint(path: Path, version: int) -> None:
     from recurra.training.checkpoint import CheckpointStore
 
-    arrays = {"weight": np.full((40, 300), version, np.float32)}
     with CheckpointStore(path) as store:
-        store.save_best(version, {"version": version}, arrays)
-        store.save(version, {"version": version}, arrays)
+        found = store.latest()
+        start = (None, 0.0) if found is None else (found.state["rng"], found.arrays["total"])
+        if version != (1 if found is None else found.step + 1):
+            raise AssertionError(f"resumed at {found}, not before step {version}")
+        state, total = _walk(*start)
+        store.save_best(version, {"rng": state}, {"total": total})
+        store.save(version, {"rng": state}, {"total": total})
 
 
 def read_checkpoint(path: Path) -> int:
@@ -109,12 +123,21 @@ def read_checkpoint(path: Path) -> int:
     if found is None or best is None:
         raise AssertionError("there is no checkpoint")
     for checkpoint in (found, best):
-        if set(checkpoint.arrays["weight"].flat) != {float(checkpoint.state["version"])}:
-            raise AssertionError("state and arrays of different steps stand together")
+        _compare_with_a_run_that_was_not_killed(checkpoint)
     if best.step not in (found.step, found.step + 1):
         raise AssertionError(f"best is of step {best.step}, the newest of step {found.step}")
     return found.step
 
+
+def _compare_with_a_run_that_was_not_killed(checkpoint: Any) -> None:
+    while len(_whole_run) <= checkpoint.step:
+        _whole_run.append(_walk(*_whole_run[-1]))
+    state, total = _whole_run[checkpoint.step]
+    if checkpoint.state["rng"] != state or checkpoint.arrays["total"].tobytes() != total.tobytes():
+        raise AssertionError(f"step {checkpoint.step} has other bits than without the kills")
+
+
+_whole_run: list[tuple[Any, Any]] = [(None, 0.0)]
 
 SUBJECTS: dict[str, tuple[Write, Check]] = {
     "folder": (write_files, read_files),
@@ -155,7 +178,17 @@ def target_removed_first() -> None:
     folder.put_in_place = put_in_place
 
 
-SWITCHES = {f.__name__: f for f in (no_exchange, write_in_place, target_removed_first)}
+def resume_without_random_state() -> None:
+    """A resumed run draws its random numbers from the beginning."""
+    global _walk
+    real, parent = _walk, os.getpid()
+    _walk = lambda state, total: real(state if os.getpid() == parent else None, total)  # noqa: E731
+
+
+SWITCHES = {
+    switch.__name__: switch
+    for switch in (no_exchange, write_in_place, target_removed_first, resume_without_random_state)
+}
 
 
 def _writer(write: Write, path: Path, version: int, acknowledge: int) -> None:
@@ -215,7 +248,8 @@ def run(subject: str, path: Path, kills: int, seed: int) -> dict[str, object]:
                 complaints.append(f"version {acknowledged} was done, {version} is there")
         except (RecurraError, AssertionError, OSError) as error:
             complaints.append(f"{type(error).__name__}: {error}")
-    write(path, version + 1)
+    if not complaints:
+        write(path, version + 1)
     left = sorted(name for place in {path.parent, path} if place.is_dir() for name in os.listdir(place))
     return {"left": left, "kills": killed, "amid": amid, "versions": version, "complaints": complaints}
 

@@ -56,6 +56,13 @@ def test_folder_file_and_log_survive_kills_at_random_instants(place: Path, subje
     assert_survives(killed(subject, place, 60), 60)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("switch", ["write_in_place", "resume_without_random_state"])
+def test_kills_find_a_store_that_does_not_keep_its_promise(place: Path, switch: str) -> None:
+    with pytest.raises(AssertionError, match=r"missing|changed|bytes|other bits|no checkpoint"):
+        assert_survives(killed("checkpoint", place, 200, switch), 200)
+
+
 @pytest.mark.parametrize("switch", ["write_in_place", "target_removed_first"])
 def test_kills_find_a_writer_that_does_not_exchange(place: Path, switch: str) -> None:
     with pytest.raises(AssertionError, match=r"missing|no such|No such|changed|bytes"):

@@ -50,6 +50,7 @@ WEIGHTS = "model.safetensors"
 CARD = "README.md"
 _KIND = "bundle"
 _BOOKKEEPING = ("schema_version", "versions", "created", "files")
+_MEASURED = ("scores",)
 _MAX_CONFIG = 16 << 20
 _MAX_FILE = 1 << 30
 _MAX_WEIGHTS = 64 << 30
@@ -87,13 +88,14 @@ class Bundle:
 
     @cached_property
     def model_id(self) -> str:
-        """The sha256 of what the model computes with: `config`, the weights and `files`.
+        """The sha256 of what the model is: `config`, the weights and `files`.
 
-        Without the schema version, the library versions, the date, the card and everything that `load` does
-        not read: saving again, migrating or editing the card keeps the id.
+        Without what was measured of it (`config["scores"]`), the schema version, the library versions, the
+        date, the card and everything that `load` does not read: scoring, saving again, migrating or editing
+        the card keeps the id.
         """
         digest = hashlib.sha256(b"recurra model 1")
-        _add(digest, canonical_json(self.config))
+        _add(digest, canonical_json({k: v for k, v in self.config.items() if k not in _MEASURED}))
         for name in sorted(self.arrays):
             array = self.arrays[name]
             stored = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from recurra.errors import BundleError, SpecError, StorageError
-from recurra.storage import manifest as manifests
 from recurra.storage.carry import carry_over, rescue
 from recurra.storage.durable import (
     Payload,
@@ -33,7 +32,7 @@ from recurra.storage.durable import (
 )
 from recurra.storage.exchange import put_in_place, recover
 from recurra.storage.json_text import plain_json
-from recurra.storage.manifest import MANIFEST, Entry, Manifest, checked_name
+from recurra.storage.manifest import MANIFEST, MAX_FILES, Entry, Manifest, case_clash, checked_name
 from recurra.storage.reader import Folder, open_folder
 
 _MARGIN = 1 << 20  # bytes for the manifest and for the file system's own books
@@ -71,11 +70,11 @@ def write_folder(
 
 def _checked_files(files: Mapping[str, bytes | Payload]) -> dict[str, bytes | Payload]:
     contents = {checked_name(name): content for name, content in files.items()}
-    double = manifests.clash(contents)
+    double = case_clash(contents)
     if double is not None:
         raise SpecError(f"the names of stored files must differ in more than case, got {double!r} twice")
-    if len(contents) > manifests.MAX_FILES:
-        raise SpecError(f"a stored folder holds at most {manifests.MAX_FILES} files, got {len(contents)}")
+    if len(contents) > MAX_FILES:
+        raise SpecError(f"a stored folder holds at most {MAX_FILES} files, got {len(contents)}")
     return contents
 
 

@@ -13,7 +13,7 @@ from recurra.storage.json_text import dump_json, parse_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-MAX_BYTES = 1 << 20
+MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILES = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -59,7 +59,7 @@ def checked_name(name: object) -> str:
     return str(name)
 
 
-def clash(names: Iterable[str]) -> str | None:
+def case_clash(names: Iterable[str]) -> str | None:
     """Return the first name that another one equals on a file system that ignores case, or None."""
     seen: set[str] = set()
     for name in names:
@@ -69,7 +69,7 @@ def clash(names: Iterable[str]) -> str | None:
     return None
 
 
-def decode(data: bytes, file: str) -> Manifest:
+def decode_manifest(data: bytes, file: str) -> Manifest:
     """Return the manifest in `data`; `file` is its path for errors.
 
     Every changed byte is found: the text must be exactly what `Manifest.encode` writes for its content.
@@ -104,7 +104,7 @@ def _entries(files: Any, file: str) -> dict[str, Entry]:
     for name in files:
         if not is_plain_name(name):
             raise CorruptBundleError(f"{file} lists the file name {name!r}, which may leave the folder")
-    double = clash(files)
+    double = case_clash(files)
     if double is not None:
         raise CorruptBundleError(f"{file} lists {double!r} twice (upper and lower case)")
     return {name: _entry(name, entry, file) for name, entry in files.items()}

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from recurra.errors import CorruptBundleError, StorageError
-from recurra.storage import manifest as manifests
 from recurra.storage.durable import storage_errors
 from recurra.storage.exchange import is_put_aside, recover
-from recurra.storage.manifest import MANIFEST, Manifest
+from recurra.storage.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, decode_manifest
 
 MAX_BYTES = 64 << 30
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -116,7 +115,7 @@ class Folder:
         file = str(self.path / MANIFEST)
         fd = open_inside(self._fd, MANIFEST, self.path)
         try:
-            return manifests.decode(read_all(fd, file, manifests.MAX_BYTES), file)
+            return decode_manifest(read_all(fd, file, MAX_MANIFEST_BYTES), file)
         finally:
             os.close(fd)
 
