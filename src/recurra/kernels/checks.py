@@ -60,6 +60,15 @@ def float_like(first: str, a: Array, name: str, b: Any, *shape: int | None) -> N
     alike(first, a, name, b)
 
 
+def integers(name: str, x: Any, count: int | None = None) -> None:
+    """KernelError where x is not an int64 array of one axis (of this length)."""
+    if not isinstance(x, np.ndarray) and not is_tensor(x):
+        raise KernelError(f"{name} must be an int64 array, got {type(x).__name__}")
+    if dtype_name(x) != "int64":
+        raise KernelError(f"{name} must be int64, got {dtype_name(x)}; convert it first")
+    sized(name, x, count)
+
+
 def as_numpy(name: str, x: Any) -> np.ndarray:
     """An int64 array on the CPU from an array or tensor of integers."""
     array = x.detach().cpu().numpy() if is_tensor(x) else x

@@ -36,6 +36,8 @@ def _look() -> None:
         try:
             from recurra import _native
 
+            if not hasattr(_native, "weighted_mean"):
+                raise ImportError("recurra._native was built from older sources")
             _state["native"] = _native
         except ImportError as error:
             _state["reason"] = str(error)

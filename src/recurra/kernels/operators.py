@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from recurra.errors import KernelError
-from recurra.kernels import checks, numpy_face
+from recurra.kernels import checks, engines, numpy_native, numpy_reference
 from recurra.kernels.checks import float_like, floats, is_tensor
 from recurra.kernels.reference import Options
 from recurra.kernels.weights import Array, Recurred, RecurWeights
@@ -24,8 +24,8 @@ def _face(x: Array) -> ModuleType:
     if is_tensor(x):
         from recurra.kernels import torch_face
 
-        return torch_face
-    return numpy_face
+        return torch_face.face(x)
+    return numpy_reference if engines.native() is None else numpy_native
 
 
 def recur(
@@ -57,9 +57,9 @@ def recur(
                       zoneout_mask=zoneout_mask, gates=gates)  # fmt: skip
     given = x if preprojected is None else preprojected
     _check_recur(weights, x, preprojected, options)
-    places = checks.offsets(offsets, given.shape[0])  # type: ignore[union-attr]
-    _check_states(weights, given, len(places) - 1, h0, c0, options)
-    result: Recurred = _face(given).recur(weights, x, places, h0, c0, options, preprojected)
+    checks.integers("offsets", offsets)
+    _check_states(weights, given, offsets.shape[0] - 1, h0, c0, options)
+    result: Recurred = _face(given).recur(weights, x, offsets, h0, c0, options, preprojected)
     return result
 
 
@@ -103,6 +103,8 @@ def fold_embedding(weights: RecurWeights, table: Array) -> Array:
     Answers (V, G*H); taking a row of it and resuming gives the bits that the embedded word itself gives.
     """
     floats("table", table, None, weights.input_size)
+    if weights.norm is not None:
+        raise KernelError("weights of a layer-normalised cell cannot be folded; embed the words instead")
     return _face(table).fold_embedding(weights, table)
 
 
@@ -118,32 +120,37 @@ def dense(x: Array, w: Array, b: Array | None = None) -> Array:
 def embed(ids: Array, table: Array) -> Array:
     """Rows of table (V, D) by ids (N,) int64; the gradient is added per word in token order."""
     floats("table", table, None, None)
-    return _face(table).embed(checks.indices("ids", ids, table.shape[0]), table)
+    checks.integers("ids", ids)
+    return _face(table).gather_rows(table, ids)
 
 
 def gather_rows(x: Array, index: Array) -> Array:
     """Rows of x (N, F) by index (M,) int64; the gradient is added per row in the order of index."""
     floats("x", x, None, None)
-    return _face(x).gather_rows(x, checks.indices("index", index, x.shape[0]))
+    checks.integers("index", index)
+    return _face(x).gather_rows(x, index)
 
 
 def pool_mean(x: Array, offsets: Array) -> Array:
     """Mean over the tokens of every row, (S, F): a sum in order, one division; 0 for a row of length 0."""
     floats("x", x, None, None)
-    return _face(x).pool_mean(x, checks.offsets(offsets, x.shape[0]))
+    checks.integers("offsets", offsets)
+    return _face(x).pool("mean", x, offsets, None)
 
 
 def pool_max(x: Array, offsets: Array) -> Array:
     """Largest value over the tokens of every row, (S, F); gradient to the first of equals; 0 for length 0."""
     floats("x", x, None, None)
-    return _face(x).pool_max(x, checks.offsets(offsets, x.shape[0]))
+    checks.integers("offsets", offsets)
+    return _face(x).pool("max", x, offsets, None)
 
 
 def pool_attention(x: Array, offsets: Array, scores: Array) -> Array:
     """Mean over the tokens of every row weighted by the softmax of scores (N,), (S, F); 0 for length 0."""
     floats("x", x, None, None)
     float_like("x", x, "scores", scores, x.shape[0])
-    return _face(x).pool_attention(x, checks.offsets(offsets, x.shape[0]), scores)
+    checks.integers("offsets", offsets)
+    return _face(x).pool("attention", x, offsets, scores)
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, eps: float = 1e-5) -> Array:
@@ -186,17 +193,17 @@ def floats_any(name: str, x: Array) -> Array:
 
 def softmax(x: Array) -> Array:
     """exp(x) over its sum along the last axis; x (..., C), C at least 1."""
-    return _face(_rows_of("x", x)).softmax(x)
+    return _face(_rows_of("x", x)).soft("softmax", x)
 
 
 def log_softmax(x: Array) -> Array:
     """x minus its logsumexp along the last axis."""
-    return _face(_rows_of("x", x)).log_softmax(x)
+    return _face(_rows_of("x", x)).soft("log_softmax", x)
 
 
 def logsumexp(x: Array) -> Array:
     """log of the sum of exp(x) along the last axis, which it removes."""
-    return _face(_rows_of("x", x)).logsumexp(x)
+    return _face(_rows_of("x", x)).soft("logsumexp", x)
 
 
 def _rows_of(name: str, x: Array) -> Array:
@@ -220,8 +227,8 @@ def cross_entropy(
         float_like("logits", logits, "weight", weight, logits.shape[1])
     if not 0.0 <= label_smoothing <= 1.0:
         raise KernelError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
-    classes = checks.indices("targets", targets, logits.shape[1], logits.shape[0])
-    return _face(logits).cross_entropy(logits, classes, weight, float(label_smoothing))
+    checks.integers("targets", targets, logits.shape[0])
+    return _face(logits).cross_entropy(logits, targets, weight, float(label_smoothing))
 
 
 def binary_cross_entropy(logits: Array, targets: Array, pos_weight: Array | None = None) -> Array:
@@ -293,7 +300,7 @@ def dropout(x: Array, rate: float, seed: int) -> Array:
 def dropout_mask(shape: tuple[int, ...], rate: float, seed: int) -> np.ndarray:
     """The float32 mask that `dropout` multiplies by: 0 or 1 / (1 - rate) per element of this shape."""
     ones = np.ones(shape, np.float32)
-    return ones if checks.rate("rate", rate) == 0.0 else numpy_face.dropout(ones, rate, _seed(seed))
+    return ones if checks.rate("rate", rate) == 0.0 else _face(ones).dropout(ones, rate, _seed(seed))
 
 
 def _seed(seed: int) -> int:
@@ -314,12 +321,12 @@ def concat_features(parts: list[Array]) -> Array:
 
 def add(a: Array, b: Array) -> Array:
     """a + b of the same shape, or a (N, F) plus a row b (F,)."""
-    return _face(_mates(a, b)).add(a, b)
+    return _face(_mates(a, b)).binary("add", a, b)
 
 
 def mul(a: Array, b: Array) -> Array:
     """a * b of the same shape, or a (N, F) times a row b (F,)."""
-    return _face(_mates(a, b)).mul(a, b)
+    return _face(_mates(a, b)).binary("mul", a, b)
 
 
 def _mates(a: Array, b: Array) -> Array:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from recurra.errors import KernelError, StateError
-from recurra.kernels import checks, engines, reference
+from recurra.kernels import checks, engines, numpy_native, reference
 from recurra.kernels.namespace import NUMPY
+from recurra.kernels.reference import Options
 from recurra.kernels.weights import RecurWeights
 
 
 class Stepper:
     """A whole stack of layers with preallocated states for R rows (streams); NumPy only.
 
-    stack: the layers from input to output, all of one cell and one hidden size H. The bits of y are those
-    of `recur` over the whole sequence. Not to be shared between threads.
+    stack: the layers from input to output, all of one cell and one hidden size H. The bits of y are those of
+    `recur` over the whole sequence. Not to be shared between threads.
     """
 
     def __init__(
@@ -26,68 +28,97 @@ class Stepper:
         cell_clip: float | None = None,
         zoneout: float = 0.0,
     ) -> None:
-        self.stack = list(stack)
-        self.rows, self.cell_clip, self.zoneout = rows, cell_clip, checks.rate("zoneout", zoneout)
-        _check_stack(self.stack, rows, cell_clip)
-        first = self.stack[0]
-        self.input_size, self.hidden_size = first.input_size, first.hidden_size
-        self.parts = 2 if first.cell == "lstm" else 1
-        self._dtype = first.w_ih.dtype
-        self._state = np.zeros((len(self.stack), self.parts, rows, self.hidden_size), self._dtype)
-        engines.native()
+        layers = list(stack)
+        _check_stack(layers, rows, cell_clip)
+        first = layers[0]
+        self.rows, self.input_size, self.hidden_size = rows, first.input_size, first.hidden_size
+        shape = (len(layers), 2 if first.cell == "lstm" else 1, rows, first.hidden_size)
+        self._shape, self._dtype = shape, first.w_ih.dtype
+        rate = checks.rate("zoneout", zoneout)
+        native = engines.native()
+        self._engine: Any
+        plain = all(numpy_native.fused(weights, Options(zoneout=rate)) for weights in layers)
+        if native is None or not plain or not hasattr(native, "Stepper"):
+            self._engine = _Reference(layers, shape, cell_clip, rate)
+        else:
+            packed = [numpy_native.packed(weights) for weights in layers]
+            self._engine = native.Stepper(packed, rows, cell_clip, rate)
 
     def step(self, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """Advance every row, or the rows of an int64 index array without repeats, by one token.
 
-        x: (R, I), or (I,) for one row; answers y (R, H), valid until the next step.
+        x: (R, I), or (I,) for one row; answers y (R, H), which the next step overwrites.
         """
-        count = self.rows if rows is None else len(checks.indices("rows", rows, self.rows))
-        if x.dtype != self._dtype or x.size != count * self.input_size:
+        try:
+            y: np.ndarray = self._engine.step(x, rows)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise KernelError(str(error)) from None
+        return y
+
+    @property
+    def state(self) -> np.ndarray:
+        """A copy of the states: (layers, 2 for an lstm (h, c) else 1, R, H)."""
+        state: np.ndarray = self._engine.state()
+        return state
+
+    def load(self, state: np.ndarray) -> None:
+        """Go on from a state that `state` gave."""
+        if not isinstance(state, np.ndarray) or state.shape != self._shape or state.dtype != self._dtype:
+            got = f"{state.dtype} of {state.shape}" if isinstance(state, np.ndarray) else type(state).__name__
+            raise StateError(f"state must be {self._dtype} of shape {self._shape}, got {got}")
+        self._engine.load(np.ascontiguousarray(state))
+
+    def reset(self, rows: np.ndarray | None = None) -> None:
+        """Set the states of all rows, or of the rows of an int64 index array, to zero."""
+        try:
+            self._engine.reset(rows)
+        except (ValueError, TypeError) as error:
+            raise KernelError(str(error)) from None
+
+
+class _Reference:
+    """The stepper where the native engine was not built."""
+
+    def __init__(
+        self, stack: list[RecurWeights], shape: tuple[int, ...], cell_clip: float | None, zoneout: float
+    ) -> None:
+        self.stack, self.cell_clip, self.zoneout = stack, cell_clip, zoneout
+        self.held = np.zeros(shape, stack[0].w_ih.dtype)
+
+    def step(self, x: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        size = self.held.shape[2]
+        where: Any = slice(None) if rows is None else checks.indices("rows", rows, size)
+        count, width = size if rows is None else len(rows), self.stack[0].input_size
+        if x.dtype != self.held.dtype or x.shape not in ((count, width), (width,) if count == 1 else ()):
             raise KernelError(
-                f"x must be {self._dtype} of shape ({count}, {self.input_size}), got {x.dtype} of {x.shape}"
+                f"x must be {self.held.dtype} of ({count}, {width}), got {x.dtype} of {x.shape}"
             )
-        y = x.reshape(count, self.input_size)
-        where = slice(None) if rows is None else rows
+        y = x.reshape(count, width)
         with np.errstate(all="ignore"):
             for layer, weights in enumerate(self.stack):
                 y = self._advance(layer, weights, y, where)
         return y
 
-    def _advance(
-        self, layer: int, weights: RecurWeights, x: np.ndarray, where: slice | np.ndarray
-    ) -> np.ndarray:
-        h = self._state[layer, 0][where]
-        c = self._state[layer, 1][where] if self.parts == 2 else None
+    def _advance(self, layer: int, weights: RecurWeights, x: np.ndarray, where: Any) -> np.ndarray:
+        h = self.held[layer, 0][where]
+        c = self.held[layer, 1][where] if weights.cell == "lstm" else None
         pre = reference.input_part(NUMPY, weights, x)
         new = reference.step(NUMPY, weights, pre, h, c, None, self.cell_clip)
         y, cell = reference.zoned(weights, new, h, c, self.zoneout, None)
-        self._state[layer, 0][where] = y
+        self.held[layer, 0][where] = y
         if cell is not None:
-            self._state[layer, 1][where] = cell
+            self.held[layer, 1][where] = cell
         return np.asarray(y)
 
-    @property
     def state(self) -> np.ndarray:
-        """A copy of the states: (layers, 2 for an lstm (h, c) else 1, R, H)."""
-        return self._state.copy()
+        return self.held.copy()
 
     def load(self, state: np.ndarray) -> None:
-        """Go on from a state that `state` gave."""
-        if (
-            not isinstance(state, np.ndarray)
-            or state.shape != self._state.shape
-            or state.dtype != self._dtype
-        ):
-            got = f"{state.dtype} of {state.shape}" if isinstance(state, np.ndarray) else type(state).__name__
-            raise StateError(f"state must be {self._dtype} of shape {self._state.shape}, got {got}")
-        self._state[:] = state
+        self.held[:] = state
 
-    def reset(self, rows: np.ndarray | None = None) -> None:
-        """Set the states of all rows, or of the rows of an int64 index array, to zero."""
-        if rows is None:
-            self._state[:] = 0
-        else:
-            self._state[:, :, checks.indices("rows", rows, self.rows)] = 0
+    def reset(self, rows: np.ndarray | None) -> None:
+        where: Any = slice(None) if rows is None else checks.indices("rows", rows, self.held.shape[2])
+        self.held[:, :, where] = 0
 
 
 def _check_stack(stack: list[RecurWeights], rows: int, cell_clip: float | None) -> None:
@@ -99,6 +130,8 @@ def _check_stack(stack: list[RecurWeights], rows: int, cell_clip: float | None) 
     if cell_clip is not None and first.cell != "lstm":
         raise KernelError(f"cell_clip is for an lstm, got a {first.cell}; leave it None")
     for place, weights in enumerate(stack):
+        if not isinstance(weights.w_ih, np.ndarray):
+            raise KernelError(f"stack[{place}] must hold NumPy arrays, got {type(weights.w_ih).__name__}")
         checks.floats(f"stack[{place}].w_ih", weights.w_ih, None, None)
         if weights.cell != first.cell or weights.hidden_size != first.hidden_size:
             raise KernelError(

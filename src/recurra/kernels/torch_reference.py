@@ -1,0 +1,164 @@
+"""The operators on torch tensors under torch's own autograd: where the native engine is absent, and off the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recurra.kernels import checks, reference, reference_operators
+from recurra.kernels.namespace import namespace
+from recurra.kernels.reference import Options, Walk, walk
+from recurra.kernels.weights import Recurred, RecurWeights
+
+
+def _index(index: Tensor | np.ndarray, like: Tensor) -> Tensor:
+    return torch.as_tensor(index, device=like.device)
+
+
+def recur(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor | None, c0: Tensor | None,
+          options: Options, preprojected: Tensor | None) -> Recurred:  # fmt: skip
+    """Run one layer: by cuDNN where it has this cell, else by the reference."""
+    given = x if preprojected is None else preprojected
+    places = checks.offsets(offsets, given.shape[0])  # type: ignore[union-attr]
+    if given is x and given is not None and _in_cudnn(weights, given, options):
+        return _cudnn(weights, given, walk(places, options.reverse), h0, c0)
+    pre = preprojected if preprojected is not None else reference.input_part(namespace(given), weights, x)
+    return reference.recur(weights, pre, places, h0, c0, options)
+
+
+def _in_cudnn(weights: RecurWeights, x: Tensor, options: Options) -> bool:
+    plain = options.recurrent_mask is None and options.zoneout_mask is None and not options.zoneout
+    return x.is_cuda and plain and weights.norm is None and options.cell_clip is None and not options.gates
+
+
+def _cudnn(weights: RecurWeights, x: Tensor, way: Walk, h0: Tensor | None, c0: Tensor | None) -> Recurred:
+    """One layer by torch's own operator over the tokens in walking order; rows of length 0 stay as they are."""
+    rows, units = len(way.order), weights.hidden_size
+    zeros = x.new_zeros(rows, units)
+    order, back = _index(way.order, x), _index(np.argsort(way.order, kind="stable"), x)
+    states = [zeros if s is None else s.index_select(0, order) for s in (h0, c0)]
+    if not way.counts:
+        h, c = (s.index_select(0, back) for s in states)
+        return Recurred(y=x.new_zeros(0, units), h=h, c=c if weights.cell == "lstm" else None)
+    begun = [s[None, : way.counts[0]].contiguous() for s in states]
+    flat = [weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh]
+    name = {"rnn": "rnn_tanh"}.get(weights.cell, weights.cell)
+    hx: Any = begun if weights.cell == "lstm" else begun[0]
+    run = getattr(torch._VF, name)
+    data, counts = x.index_select(0, _index(way.tokens, x)), torch.as_tensor(way.counts)
+    y, *last = run(data, counts, hx, flat, True, 1, 0.0, torch.is_grad_enabled(), False)
+    ends = [
+        torch.cat([new[0], old[way.counts[0] :]]).index_select(0, back)
+        for new, old in zip(last, states, strict=False)
+    ]
+    y = y.index_select(0, _index(way.places, x))
+    return Recurred(y=y, h=ends[0], c=ends[1] if weights.cell == "lstm" else None)
+
+
+def fold_embedding(weights: RecurWeights, table: Tensor) -> Tensor:
+    """Input part of every word."""
+    return reference.input_part(namespace(table), weights, table)
+
+
+def dense(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+    """b + x W^T."""
+    return functional.linear(x, w, b)
+
+
+def gather_rows(x: Tensor, index: Tensor) -> Tensor:
+    """Rows of x."""
+    return x.index_select(0, _index(checks.indices("index", index, x.shape[0]), x))
+
+
+def pool(kind: str, x: Tensor, offsets: Tensor, scores: Tensor | None) -> Tensor:
+    """mean, max or attention over the tokens of every row."""
+    places = checks.offsets(offsets, x.shape[0])
+    pooled: Tensor
+    if kind == "attention":
+        pooled = reference_operators.pool_attention(x, places, scores)
+    else:
+        pooled = getattr(reference_operators, f"pool_{kind}")(x, places)
+    return pooled
+
+
+def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Layer norm."""
+    return functional.layer_norm(x, (x.shape[1],), gain, bias, eps)
+
+
+def activation(name: str, x: Tensor) -> Tensor:
+    """sigmoid, tanh, relu, exp or softplus."""
+    if name == "softplus":
+        return reference_operators.softplus(x)
+    result: Tensor = getattr(torch, name)(x)
+    return result
+
+
+def soft(kind: str, x: Tensor) -> Tensor:
+    """softmax, log_softmax or logsumexp along the last axis."""
+    result: Tensor = getattr(torch, kind)(x, dim=-1)
+    return result
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None, smoothing: float) -> Tensor:
+    """Cross entropy per row."""
+    classes = checks.indices("targets", targets, logits.shape[1], logits.shape[0])
+    return functional.cross_entropy(
+        logits, _index(classes, logits), weight=weight, reduction="none", label_smoothing=smoothing
+    )
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor, pos_weight: Tensor | None) -> Tensor:
+    """Binary cross entropy per element."""
+    return functional.binary_cross_entropy_with_logits(
+        logits, targets, pos_weight=pos_weight, reduction="none"
+    )
+
+
+def error_loss(kind: str, predictions: Tensor, targets: Tensor, delta: float) -> Tensor:
+    """Squared, absolute or Huber loss per element."""
+    if kind == "squared":
+        return functional.mse_loss(predictions, targets, reduction="none")
+    if kind == "absolute":
+        return functional.l1_loss(predictions, targets, reduction="none")
+    return functional.huber_loss(predictions, targets, reduction="none", delta=delta)
+
+
+def block_sum(x: Tensor) -> Tensor:
+    """Sum over the first axis in blocks."""
+    return reference_operators.block_sum(x)
+
+
+def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean."""
+    return reference_operators.weighted_mean(values, weights)
+
+
+def dropout(x: Tensor, rate: float, seed: int) -> Tensor:
+    """Dropout."""
+    kept = _index(reference_operators.dropout_kept(x.numel(), rate, seed), x).reshape(x.shape)
+    return torch.where(kept, x * (1.0 / (1.0 - rate)), 0.0)
+
+
+def concat_features(parts: list[Tensor]) -> Tensor:
+    """Side by side."""
+    return torch.cat(parts, dim=1)
+
+
+def binary(kind: str, a: Tensor, b: Tensor) -> Tensor:
+    """add or mul; b of the shape of a or of its rows."""
+    return a + b if kind == "add" else a * b
+
+
+def scale(x: Tensor, factor: float) -> Tensor:
+    """x times a number."""
+    return x * factor
+
+
+def norms(arrays: list[Tensor]) -> np.ndarray:
+    """Euclidean norm of each tensor."""
+    return np.array([float(torch.linalg.vector_norm(a.detach())) for a in arrays], np.float64)
