@@ -111,7 +111,8 @@ def test_compare_prints_rows_verdict_and_report(table, tmp_path, capsys):
 def test_configuration_file_flags_and_set_are_merged(table, tmp_path, capsys):
     config = tmp_path / "recurra.toml"
     config.write_text(
-        '[network]\ncell = "gru"\nhidden_size = 3\nnum_layers = 1\n[training]\nepochs = 1\n[input]\nkind = "characters"\n'
+        '[network]\ncell = "gru"\nhidden_size = 3\nnum_layers = 1\n'
+        '[training]\nepochs = 1\n[input]\nkind = "characters"\n'
     )
     arguments = ["fit", "classifier", str(table), "-o", str(tmp_path / "m"), "--config", str(config), "-q"]
     code, _, _ = spoken(capsys, *arguments, "--hidden-size", "5", "--set", "network.embedding_size=6")

@@ -45,10 +45,7 @@ def predictor(
 ) -> ClassifierPredictor:
     """A classifier with random weights; larger than at the start, so that the cells are not all near zero."""
     encoder: Any
-    if signal:
-        encoder = Signal().fit(sequences(seed))
-    else:
-        encoder = Words(min_count=1).fit(TEXTS[:5])
+    encoder = Signal().fit(sequences(seed)) if signal else Words(min_count=1).fit(TEXTS[:5])
     target = LabelEncoder.fit(LABELS)
     head = Head(outputs=len(target.classes), pooling=pooling)
     model = build_model(net, encoder, head)

@@ -41,7 +41,7 @@ def test_a_vector_is_learnt_and_stored(tmp_path):
 
 def test_missing_targets_and_classification_options_are_refused():
     inputs, _ = signals(20)
-    with pytest.raises(InputError, match="nan|missing|finite"):
+    with pytest.raises(InputError, match=r"nan|missing|finite"):
         model().fit(inputs, [float("nan")] * 20)
     with pytest.raises(SpecError, match="label_smoothing"):
         model().set_params(training__label_smoothing=0.1).fit(inputs, slopes(inputs))

@@ -88,13 +88,13 @@ def read_data(paths: Sequence[str], chosen: Mapping[str, Any], task: str | None)
 
 def input_spec(chosen: Mapping[str, Any], kind: str) -> InputSpec:
     """The input spec by its unit, else by the kind of data."""
-    name = str(chosen.get("unit") or BY_KIND[kind]).lower()
+    name = str(chosen.get("unit") or chosen.get("kind") or BY_KIND[kind]).lower()
     if name not in UNITS:
         raise SpecError(f"unit must be one of {', '.join(UNITS)}, got {name!r}{nearest(name, UNITS)}")
     fits = {"text": ("words", "characters", "bpe")}.get(kind, ("signal", "events"))
     if name not in fits:
         raise SpecError(f"unit {name!r} does not fit {kind} data; use one of {', '.join(fits)}")
-    return UNITS[name].from_dict({k: v for k, v in chosen.items() if k != "unit"})
+    return UNITS[name].from_dict({k: v for k, v in chosen.items() if k not in ("unit", "kind")})
 
 
 def estimator(task: str, choices: Choices, dataset: Dataset) -> Any:

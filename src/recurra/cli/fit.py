@@ -106,17 +106,12 @@ def _finish(
 
 
 def _data_facts(parts: dict[str, Any]) -> dict[str, Any]:
-    lengths = {name: _lengths(part.inputs) for name, part in parts.items()}
+    inputs = parts["train"].inputs
+    sizes = [len(text) for text in inputs] if isinstance(inputs, list) else inputs.lengths.tolist()
     return {
         "sizes": {name: len(part) for name, part in parts.items()},
-        "training_lengths": lengths["train"],
-        "fingerprint": parts["train"].fingerprint(),
+        "training_lengths": {"least": int(min(sizes)), "most": int(max(sizes))},
     }
-
-
-def _lengths(inputs: Any) -> dict[str, int]:
-    sizes = [len(text) for text in inputs] if isinstance(inputs, list) else inputs.lengths.tolist()
-    return {"least": int(min(sizes)), "most": int(max(sizes))}
 
 
 def _tell(record: dict[str, Any], model: Any) -> None:
