@@ -12,6 +12,7 @@ from recurra.storage import (
     MANIFEST,
     Payload,
     attach_file,
+    check_target,
     clean_leftovers,
     open_folder,
     read_folder,
@@ -151,6 +152,25 @@ def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         write_folder(tmp_path / "m", FILES)
     with pytest.raises(StorageError, match=r"could not read .*m: Not a directory"):
         read_folder(tmp_path / "m")
+
+
+def test_target_is_checked_before_long_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+    assert check_target(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert check_target(tmp_path / "full", adopt=True) == tmp_path / "full"
+    assert check_target(write_folder(tmp_path / "m", FILES)) == tmp_path / "m"
+    with pytest.raises(StorageError, match="holds files that Recurra did not write"):
+        check_target(tmp_path / "full")
+    with pytest.raises(StorageError, match="it is a file, not a folder"):
+        check_target(tmp_path / "file")
+    with pytest.raises(StorageError, match="file is a file, not a folder"):
+        check_target(tmp_path / "file" / "m")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(StorageError, match="may not be written to; choose another folder"):
+        check_target(tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == ["file", "full", "m"]
 
 
 def test_link_to_a_folder_is_followed_and_stays(tmp_path: Path) -> None:

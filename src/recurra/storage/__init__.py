@@ -18,7 +18,7 @@ from recurra.storage.durable import (
     clean_leftovers,
 )
 from recurra.storage.exchange import recover
-from recurra.storage.folder import attach_file, write_folder
+from recurra.storage.folder import attach_file, check_target, write_folder
 from recurra.storage.json_text import canonical_json, dump_json, parse_json, plain_json
 from recurra.storage.lines import JsonLines, read_json_lines
 from recurra.storage.lock import FolderLock
@@ -38,6 +38,7 @@ __all__ = [
     "atomic_write_text",
     "attach_file",
     "canonical_json",
+    "check_target",
     "checked_name",
     "clean_leftovers",
     "dump_json",

@@ -68,6 +68,24 @@ def write_folder(
     return target
 
 
+def check_target(target: str | os.PathLike[str], *, adopt: bool = False) -> Path:
+    """Check, before long work, that `write_folder` would accept `target`; return its absolute path.
+
+    Raises `StorageError` where a file or somebody else's folder stands there, or it may not be written to.
+    """
+    target = resolved_target(target)
+    with storage_errors("write", target):
+        _refuse_foreign(target, adopt)
+        parent = next(path for path in target.parents if path.exists())
+        if not parent.is_dir():
+            raise StorageError(f"could not write {target}: {parent} is a file, not a folder")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise StorageError(
+                f"could not write {target}: {parent} may not be written to; choose another folder"
+            )
+    return target
+
+
 def _checked_files(files: Mapping[str, bytes | Payload]) -> dict[str, bytes | Payload]:
     contents = {checked_name(name): content for name, content in files.items()}
     double = case_clash(contents)
