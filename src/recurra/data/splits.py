@@ -78,8 +78,8 @@ def stratified(targets: Any, shares: Shares = SHARES, seed: int = 0) -> Split:
     """Split at random with every class in the parts by its share.
 
     Numbers are stratified by tenths of their range of ranks, several labels per sequence by the rarest of
-    them, targets of several numbers not at all. A class with too few sequences for all parts is first in
-    train, then in test. Raises DataError where shares are not three numbers from 0 that add up to 1.
+    them, targets of several numbers not at all. Of a class of two, one is in train and one in test, and a
+    single one is in train. Raises DataError where shares are not three numbers from 0 that add up to 1.
     """
     chosen = check_shares(shares)
     strata = strata_of(targets)
@@ -118,16 +118,15 @@ def chronological(
 
     times: (S,) when each sequence begins. ends: (S,) when it ends; None: as it begins. gap: least time between
     the end of one part and the beginning of the next. Sequences that reach over a border are dropped, and
-    those that begin at the same time stay together in the earlier part.
+    those that begin at the same time stay together.
     """
     chosen = check_shares(shares)
     starts = _finite(times, "times")
     stops = starts if ends is None else _finite(ends, "ends")
     if len(stops) != len(starts) or np.any(stops < starts) or gap < 0:
         raise DataError("ends must be one per sequence and not before its time, and gap must be at least 0")
-    ordered = np.sort(starts)
-    train = starts <= _border(ordered, chosen[0])
-    test = starts > _border(ordered, chosen[0] + chosen[1])
+    train = starts <= _border(starts, chosen[0])
+    test = starts > _border(starts, chosen[0] + chosen[1])
     middle = ~train & ~test
     test_begins = starts[test].min(initial=np.inf)
     middle_begins = starts[middle].min(initial=test_begins)
@@ -244,14 +243,15 @@ def _apportion(members: int, shares: Shares, owed: Any) -> tuple[Any, Any]:
     """Return how many members go to each part, and by how much the parts fall short over all classes so far.
 
     Whole members first; what is left goes to the part that is owed most, so that many small classes do not
-    all round the same way. One member alone goes to train, a second to test.
+    all round the same way.
     """
     quota = members * np.array(shares)
     counts = np.floor(quota + 1e-9).astype(np.int64)
     owed = owed + quota - counts
     for _ in range(members - int(counts.sum())):
         wanting = np.where(np.array(shares) > 0, owed, -np.inf)
-        part = 0 if counts[0] == 0 else 2 if counts[2] == 0 and shares[2] > 0 else int(np.argmax(wanting))
+        second_of_two = members == 2 and counts[2] == 0 and shares[2] > 0
+        part = 0 if counts[0] == 0 else 2 if second_of_two else int(np.argmax(wanting))
         counts[part] += 1
         owed[part] -= 1
     return counts, owed
@@ -283,10 +283,12 @@ def _finite(values: Any, name: str) -> Any:
     return array
 
 
-def _border(ordered: Any, share: float) -> float:
-    """Return the last time that belongs to the first `share` of the sequences."""
-    count = round(share * len(ordered))
-    return -np.inf if count == 0 else float(ordered[min(count, len(ordered)) - 1])
+def _border(times: Any, share: float) -> float:
+    """Return the last time of about the first `share` of the sequences; equal times are never torn apart."""
+    distinct, counts = np.unique(times, return_counts=True)
+    reached = np.concatenate([[0], np.cumsum(counts)])
+    nearest_count = int(np.argmin(np.abs(reached - share * len(times))))
+    return -np.inf if nearest_count == 0 else float(distinct[nearest_count - 1])
 
 
 def _spans(dataset: Dataset, name: str) -> tuple[Any, Any]:

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.leaks import every_row_its_own_group, gap_forgotten
+from recurra.data import folds
+from recurra.data.folds import Fold, blocked_folds, grouped_folds, rolling_folds, stratified_folds
+from recurra.errors import DataError
+from shared import assert_noticed
+
+
+def check_tested_once(found: list[Fold], count: int) -> None:
+    """Every row is tested exactly once, and never learnt from where it is tested."""
+    assert sorted(np.concatenate([fold.test for fold in found]).tolist()) == list(range(count))
+    for train, test in found:
+        assert not set(train.tolist()) & set(test.tolist())
+
+
+def check_groups_do_not_leak(groups: list[int], found: list[Fold]) -> None:
+    for train, test in found:
+        assert not {groups[row] for row in train.tolist()} & {groups[row] for row in test.tolist()}
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=10, max_size=100), st.integers(2, 10), st.integers(0, 3))
+def test_stratified_folds_spread_every_class(labels: list[str], k: int, seed: int) -> None:
+    found = stratified_folds(labels, k, seed)
+    check_tested_once(found, len(labels))
+    for label, count in Counter(labels).items():
+        held = [sum(labels[row] == label for row in fold.test.tolist()) for fold in found]
+        assert max(held) - min(held) <= 1
+        assert sum(held) == count
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 20), min_size=30, max_size=100), st.integers(2, 5))
+def test_grouped_folds_never_share_a_group(groups: list[int], k: int) -> None:
+    if len(set(groups)) < k:
+        return
+    found = grouped_folds(groups, k)
+    check_tested_once(found, len(groups))
+    check_groups_do_not_leak(groups, found)
+
+
+def test_a_leak_of_groups_is_noticed() -> None:
+    groups = [row // 8 for row in range(64)]
+    assert_noticed(
+        every_row_its_own_group(), lambda: check_groups_do_not_leak(groups, grouped_folds(groups, 4))
+    )
+
+
+@given(st.integers(20, 100), st.integers(2, 5), st.integers(0, 3))
+def test_blocked_folds_keep_a_gap_on_both_sides(count: int, k: int, gap: int) -> None:
+    for train, test in blocked_folds(count, k, gap):
+        assert np.array_equal(test, np.arange(test[0], test[-1] + 1))
+        assert np.abs(train[:, None] - test[None, :]).min() > gap
+    check_tested_once(blocked_folds(count, k), count)
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.integers(0, 4),
+    st.none() | st.integers(1, 8),
+    st.none() | st.just(2),
+)
+def test_rolling_folds_only_learn_from_the_past(
+    k: int, horizon: int, gap: int, window: int | None, step: int | None
+) -> None:
+    found = rolling_folds(60, k, horizon=horizon, gap=gap, window=window, step=step)
+    assert len(found) == k
+    assert found[-1].test[-1] == 59
+    for train, test in found:
+        assert train[-1] + gap + 1 == test[0]
+        assert len(test) == horizon
+        assert len(train) == window if window else train[0] == 0
+
+
+def test_a_forgotten_gap_is_noticed() -> None:
+    def check() -> None:
+        for train, test in folds.rolling_folds(30, 3, horizon=2, gap=4):
+            assert test[0] - train[-1] > 4
+
+    assert_noticed(gap_forgotten(), check)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: stratified_folds(["a"] * 3, 4),
+            r"k must lie between 2 and the number of sequences \(3\), got 4",
+        ),
+        (lambda: stratified_folds([], 2), "k must lie between 2"),
+        (lambda: grouped_folds([1, 1, 1], 2), r"number of groups \(1\)"),
+        (lambda: blocked_folds(10, 2, gap=9), "leaves nothing to learn from"),
+        (lambda: blocked_folds(10, 2, gap=-1), "gap must be at least 0"),
+        (lambda: rolling_folds(5, 3, horizon=2), "5 rows are 2 too few for k=3"),
+        (lambda: rolling_folds(5, 0), "must be at least 1"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        make()
