@@ -115,4 +115,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:
     """Return the error for an optional package that `purpose` needs and that is not installed."""
-    return MissingExtraError(f"{purpose} needs {package}, which is not installed; pip install 'recurra[{extra}]'")
+    return MissingExtraError(
+        f"{purpose} needs {package}, which is not installed; pip install 'recurra[{extra}]'"
+    )

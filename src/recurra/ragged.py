@@ -55,7 +55,9 @@ class Ragged:
         columns = {name: np.asarray(column) for name, column in self.columns.items()}
         for name, column in columns.items():
             if len(column) != len(values):
-                raise DataError(f"column {name!r} must have {len(values)} rows as the values, got {len(column)}")
+                raise DataError(
+                    f"column {name!r} must have {len(values)} rows as the values, got {len(column)}"
+                )
         object.__setattr__(self, "columns", columns)
 
     @classmethod
@@ -82,7 +84,9 @@ class Ragged:
         block = np.asarray(padded) if batch_first else np.swapaxes(np.asarray(padded), 0, 1)
         counts = np.fromiter(lengths, dtype=np.int64)
         if block.ndim < 2 or len(counts) != block.shape[0]:
-            raise DataError(f"lengths must be one per row of the padded array {block.shape}, got {len(counts)}")
+            raise DataError(
+                f"lengths must be one per row of the padded array {block.shape}, got {len(counts)}"
+            )
         if len(counts) and (counts.min() < 0 or counts.max() > block.shape[1]):
             raise DataError(
                 f"lengths must lie between 0 and {block.shape[1]}, got {counts.min()} to {counts.max()}"
@@ -139,7 +143,11 @@ class Ragged:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        inner = repr(self.values) if isinstance(self.values, Ragged) else f"{self.values.dtype}{self.values.shape}"
+        inner = (
+            repr(self.values)
+            if isinstance(self.values, Ragged)
+            else f"{self.values.dtype}{self.values.shape}"
+        )
         return f"Ragged({len(self)} sequences, {len(self.values)} values, {inner})"
 
     def select(self, index: Sequence[int] | Array) -> Ragged:
