@@ -26,9 +26,9 @@ std::string shape_text(size_t n, const int64_t* shape) {
 }
 
 bool in_c_order(const Array& a) {
+  if (a.size() == 0) return true;
   int64_t expected = 1;
   for (size_t i = a.ndim(); i-- > 0;) {
-    if (a.shape(i) == 0) return true;
     if (a.shape(i) != 1 && a.stride(i) != expected) return false;
     expected *= static_cast<int64_t>(a.shape(i));
   }

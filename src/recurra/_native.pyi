@@ -30,7 +30,7 @@ class Packed:
     """Weights of one recurrence in the layout that the kernels read. Immutable; copies what it is given.
 
     `gains` (layer-norm cells): gain_x (G*H,), gain_h (G*H,) and, lstm, gain_c (H,), bias_c (H,).
-    `backward=True` also packs what `recur_backward` needs (else that happens in the first backward call).
+    `recur_backward` wants `backward=True` (and needs no `forward`); everything else wants `forward=True`.
     `precision` other than "float32": inference only (`recur_forward(save=False)` and `Stepper`).
     """
 
@@ -46,6 +46,7 @@ class Packed:
         gain_h: _Real | None = None,
         gain_c: _Real | None = None,
         bias_c: _Real | None = None,
+        forward: bool = True,
         backward: bool = False,
         precision: _Precision = "float32",
     ) -> None: ...
@@ -152,3 +153,84 @@ class Stepper:
     def state(self) -> _Real: ...
     def load(self, state: _Real) -> None: ...
     def reset(self, index: NDArray[Any] | None = None) -> None: ...
+
+# ---- products, rows, sums --------------------------------------------------------------------------------------
+
+def dense(x: _Real, w: _Real, b: _Real | None = None) -> _Real: ...  # (N, I), (O, I), (O,) -> (N, O)
+def dense_dx(dy: _Real, w: _Real) -> _Real: ...  # (N, O), (O, I) -> (N, I)
+def dense_dw(dy: _Real, x: _Real) -> _Real: ...  # (N, O), (N, I) -> (O, I), blocks of 256 tokens
+def column_sums(x: _Real) -> _Real: ...  # (N, F) -> (F,), blocks of 256 rows
+def gather_rows(x: _Real, index: NDArray[Any]) -> _Real: ...
+def scatter_rows(dy: _Real, index: NDArray[Any], rows: int) -> _Real: ...  # added in the order of index
+def concat_features(parts: Sequence[_Real]) -> _Real: ...
+def take_columns(x: _Real, begin: int, end: int) -> _Real: ...
+
+# ---- one element at a time (any shape of at most 4 axes) -------------------------------------------------------
+
+_Unary = Literal["sigmoid", "tanh", "relu", "exp", "softplus"]
+
+def unary(op: _Unary, x: _Real) -> _Real: ...
+def unary_grad(op: _Unary, held: _Real, dy: _Real) -> _Real: ...  # held: the output; softplus: the input
+def binary(op: Literal["add", "mul"], a: _Real, b: _Real) -> _Real: ...  # b like a, or one row of it
+def scale(x: _Real, factor: float) -> _Real: ...
+def dropout(x: _Real, rate: float, seed: int) -> _Real: ...
+def binary_cross_entropy(
+    logits: _Real, targets: _Real, pos_weight: _Real | None = None, dloss: _Real | None = None
+) -> _Real: ...  # with dloss: the gradient of the logits
+def error_loss(
+    kind: Literal["squared", "absolute", "huber"],
+    predictions: _Real,
+    targets: _Real,
+    delta: float,
+    dloss: _Real | None = None,
+) -> _Real: ...
+
+# ---- rows of scores, norm, pooling -----------------------------------------------------------------------------
+
+_Soft = Literal["softmax", "log_softmax", "logsumexp"]
+_Pooling = Literal["mean", "max", "attention"]
+
+def soft(op: _Soft, x: _Real) -> _Real: ...
+def soft_grad(op: _Soft, held: _Real, dy: _Real, lse: _Real | None = None) -> _Real: ...
+def cross_entropy(
+    logits: _Real, targets: NDArray[Any], weight: _Real | None = None, label_smoothing: float = 0.0
+) -> tuple[_Real, _Real]: ...  # losses (N,), kept (N, 2) for the gradient
+def cross_entropy_grad(
+    logits: _Real,
+    targets: NDArray[Any],
+    weight: _Real | None,
+    label_smoothing: float,
+    kept: _Real,
+    dloss: _Real,
+) -> _Real: ...
+def layer_norm(x: _Real, gain: _Real, bias: _Real, eps: float) -> tuple[_Real, _Real]: ...  # y, kept (N, 2)
+def layer_norm_grad(x: _Real, gain: _Real, kept: _Real, dy: _Real) -> tuple[_Real, _Real, _Real]: ...
+def pool(
+    op: _Pooling, x: _Real, offsets: NDArray[Any], scores: _Real | None = None
+) -> tuple[_Real, _Real]: ...  # y (S, F), kept for the gradient
+def pool_grad(
+    op: _Pooling, x: _Real, offsets: NDArray[Any], scores: _Real | None, y: _Real, kept: _Real, dy: _Real
+) -> tuple[_Real, _Real | None]: ...  # dx, dscores
+def pool_push(
+    op: _Pooling, state: _Real, x: _Real, scores: _Real | None = None, index: NDArray[Any] | None = None
+) -> None: ...  # one more token; changes state (R, F + 1 | F + 3)
+def pool_result(op: _Pooling, state: _Real) -> _Real: ...
+
+# ---- training --------------------------------------------------------------------------------------------------
+
+def sums_of_squares(arrays: Sequence[_Real]) -> NDArray[Any]: ...  # (len(arrays),) float64
+def adam(
+    parameter: _Real,
+    gradient: _Real,
+    first: _Real,
+    second: _Real,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    step: int,
+    decay: float,
+    decoupled: bool,
+    scale: float,
+) -> None: ...  # in place
+def weighted_mean(values: _Real, weights: _Real | None = None, dmean: _Real | None = None) -> _Real: ...

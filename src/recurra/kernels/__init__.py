@@ -40,7 +40,9 @@ from recurra.kernels.operators import (
     tanh,
     weighted_mean,
 )
+from recurra.kernels.optimizing import adam_step, norms
 from recurra.kernels.stepper import Stepper
+from recurra.kernels.steps import StepGradients, watch_steps
 from recurra.kernels.weights import GATES, NormWeights, Recurred, RecurWeights
 
 __all__ = [
@@ -51,8 +53,10 @@ __all__ = [
     "NormWeights",
     "RecurWeights",
     "Recurred",
+    "StepGradients",
     "Stepper",
     "absolute_error",
+    "adam_step",
     "add",
     "binary_cross_entropy",
     "block_sum",
@@ -72,6 +76,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "mul",
+    "norms",
     "pool_attention",
     "pool_max",
     "pool_mean",
@@ -84,5 +89,6 @@ __all__ = [
     "softplus",
     "squared_error",
     "tanh",
+    "watch_steps",
     "weighted_mean",
 ]

@@ -19,6 +19,7 @@ With s the logistic function, * element by element and m the zoneout mask (0 wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,8 +149,11 @@ class Options:
 
 
 def recur(weights: RecurWeights, pre: Array, offsets: np.ndarray, h0: Array | None, c0: Array | None,
-          options: Options) -> Recurred:  # fmt: skip
-    """Run one layer over a ragged batch whose input part `pre` (N, G*H) is known."""
+          options: Options, watch: Callable[[list[Array], Walk], None] | None = None) -> Recurred:  # fmt: skip
+    """Run one layer over a ragged batch whose input part `pre` (N, G*H) is known.
+
+    watch is called with the states of the rows that walk at each step, and the walk, before they are joined.
+    """
     xp = namespace(pre)
     way = walk(offsets, options.reverse)
     state = _Rows(xp, weights, way, h0, c0, options, pre)
@@ -160,6 +164,8 @@ def recur(weights: RecurWeights, pre: Array, offsets: np.ndarray, h0: Array | No
         end = begin + count
         state.advance(count, packed[begin:end], None if zone is None else zone[begin:end])
         begin = end
+    if watch is not None and way.counts:
+        watch(state.ys[1:], way)
     return state.result()
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recurra.errors import KernelError
-from recurra.kernels import torch_reference
+from recurra.kernels import steps, torch_reference
 from recurra.kernels.numpy_native import fused, module, refusing
 from recurra.kernels.reference import Options
 from recurra.kernels.torch_library import Operator, array, no_second, plain, tensor
@@ -85,7 +85,9 @@ def _forward(packed: Any, given: Inputs, reverse: bool, clip: float, zoneout: fl
 def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tensor | None], reverse: bool,
               clip: float, zoneout: float, needs: tuple[bool, bool, bool]) -> dict[str, Any]:  # fmt: skip
     y, gates, cells, extra = (array(part) for part in saved)
-    none_of = [None if part is None or (part.size == 0 and y.size) else part for part in (gates, cells, extra)]
+    none_of = [
+        None if part is None or (part.size == 0 and y.size) else part for part in (gates, cells, extra)
+    ]
     result: dict[str, Any] = module().recur_backward(
         packed,
         array(given.x),
@@ -125,10 +127,10 @@ class _Recur(torch.autograd.Function):
             no_second()
         given, saved = _restored(ctx)
         need = ctx.needs_input_grad[4:]
-        needs = (bool(need[0]), any(need[WEIGHTS]), bool(_WATCHED))
+        needs = (bool(need[0]), any(need[WEIGHTS]), bool(steps.WATCHERS))
         found = _backward(ctx.packed, given, saved, list(grads[:3]), *ctx.how, needs)
-        for watch in _WATCHED:
-            watch(given.w_hh, ctx.how[0], tensor(found["steps"]))
+        if needs[2]:
+            steps.report(given.w_hh, ctx.how[0], tensor(found["steps"]))
         listed = [found["dx"], None, *(found[name] for name in GRADIENTS), None, None]
         pairs = zip(listed, need, ctx.absent, strict=True)
         return (
@@ -144,10 +146,6 @@ def _restored(ctx: Any) -> tuple[Inputs, list[Tensor]]:
     held = iter(ctx.saved_tensors)
     given = Inputs(*(None if absent else next(held) for absent in ctx.absent))
     return given, list(held)
-
-
-_WATCHED: list[Any] = []
-"""Called with (w_hh, reverse, gradients of every step) by each backward pass; see `watch_steps`."""
 
 
 def recur(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor | None, c0: Tensor | None,

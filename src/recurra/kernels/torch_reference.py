@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recurra.kernels import checks, reference, reference_operators
+from recurra.kernels import checks, reference, reference_operators, steps
 from recurra.kernels.namespace import namespace
 from recurra.kernels.reference import Options, Walk, walk
 from recurra.kernels.weights import Recurred, RecurWeights
@@ -27,12 +29,37 @@ def recur(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor |
     if given is x and given is not None and _in_cudnn(weights, given, options):
         return _cudnn(weights, given, walk(places, options.reverse), h0, c0)
     pre = preprojected if preprojected is not None else reference.input_part(namespace(given), weights, x)
-    return reference.recur(weights, pre, places, h0, c0, options)
+    watched = _watched(weights, options) if steps.WATCHERS else None
+    return reference.recur(weights, pre, places, h0, c0, options, watched)
+
+
+def _watched(weights: RecurWeights, options: Options) -> Callable[[list[Tensor], Walk], None]:
+    """Hooks on the states of every step that report their gradients when the first step's has come."""
+
+    def watch(states: list[Tensor], way: Walk) -> None:
+        found = [torch.zeros_like(state) for state in states]
+
+        def keep(place: int, gradient: Tensor) -> None:
+            found[place] = gradient
+            if place == 0:
+                whole = torch.cat(found).index_select(0, _index(way.places, gradient))
+                steps.report(weights.w_hh, options.reverse, whole)
+
+        for place, state in enumerate(states):
+            if state.requires_grad:
+                state.register_hook(partial(keep, place))
+
+    return watch
 
 
 def _in_cudnn(weights: RecurWeights, x: Tensor, options: Options) -> bool:
     plain = options.recurrent_mask is None and options.zoneout_mask is None and not options.zoneout
-    return x.is_cuda and plain and weights.norm is None and options.cell_clip is None and not options.gates
+    return (
+        bool(x.is_cuda and plain and not steps.WATCHERS)
+        and weights.norm is None
+        and options.cell_clip is None
+        and not options.gates
+    )
 
 
 def _cudnn(weights: RecurWeights, x: Tensor, way: Walk, h0: Tensor | None, c0: Tensor | None) -> Recurred:
