@@ -10,7 +10,7 @@ import pytest
 
 from recurra import metrics
 from recurra.errors import DataError, SpecError
-from recurra.metrics import MetricWarning
+from recurra.metrics import MetricWarning, by_task
 
 RNG = np.random.default_rng(5)
 TABLE = RNG.dirichlet(np.ones(3), 40)
@@ -21,7 +21,14 @@ CALLS = {
     "classifier": (TRUTH, TABLE, {"labels": LABELS}),
     "multilabel": (TABLE > 0.3, TABLE[::-1], {}),
     "regressor": (TABLE[:, 0], TABLE[:, 1], {}),
+    "tagger": ([["B-X", "O"], ["O"]], [["B-X", "O"], ["O"]], {}),
+    "language-model": (np.arange(40), np.log(TABLE[:, 0]), {"characters": 100}),
+    "forecaster": (TABLE[:, 0], TABLE[:, 1], {}),
+    "transcriber": (["a b"], ["a c"], {}),
+    "recommender": (np.arange(40), RNG.integers(0, 40, (40, 5)), {"k": 5}),
+    "anomaly-detector": (TABLE[:, 0] > 0.5, TABLE[:, 1], {"threshold": 0.3}),
 }
+ARRAYS = ("classifier", "multilabel", "regressor")
 
 
 @pytest.mark.parametrize("task", CALLS)
@@ -33,7 +40,12 @@ def test_every_score_has_a_direction_and_every_task_a_monitor(task: str) -> None
     assert all(isinstance(value, float) and math.isfinite(value) for value in result.values())
 
 
-@pytest.mark.parametrize("task", CALLS)
+def test_every_task_with_scores_has_a_monitor_and_is_tried_here() -> None:
+    assert set(by_task._BY_TASK) == set(metrics.DEFAULT_MONITOR) == {*CALLS, "translator"}
+    assert set(metrics.DEFAULT_MONITOR.values()) <= set(metrics.HIGHER_IS_BETTER)
+
+
+@pytest.mark.parametrize("task", ARRAYS)
 def test_no_rows_give_nan_for_every_score_and_one_warning(task: str) -> None:
     truth, predicted, options = CALLS[task]
     with pytest.warns(MetricWarning) as caught:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve as sk_curve
@@ -52,6 +52,7 @@ def test_an_impossible_event_costs_the_epsilon_of_its_dtype() -> None:
     assert single == pytest.approx(-math.log(np.finfo(np.float32).eps))
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=1, max_size=60),
     st.sampled_from(["uniform", "quantile"]),

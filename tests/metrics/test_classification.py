@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -28,6 +28,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@settings(max_examples=40)
 @given(PAIRS)
 def test_scores_of_classes_equal_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     truth, predicted = map(list, zip(*pairs, strict=True))
@@ -44,6 +45,7 @@ def test_scores_of_classes_equal_scikit_learn(pairs: list[tuple[str, str]]) -> N
         np.testing.assert_allclose(mine, other)
 
 
+@settings(max_examples=40)
 @given(PAIRS, st.sampled_from(["micro", "macro", "weighted"]), st.booleans())
 def test_averages_equal_scikit_learn(pairs: list[tuple[str, str]], average: str, given_labels: bool) -> None:
     truth, predicted = map(list, zip(*pairs, strict=True))
@@ -54,6 +56,7 @@ def test_averages_equal_scikit_learn(pairs: list[tuple[str, str]], average: str,
     np.testing.assert_allclose((ours.precision, ours.recall, ours.f1), theirs[:3])
 
 
+@settings(max_examples=40)
 @given(TABLES, st.sampled_from(["micro", "macro", "weighted", "samples"]))
 def test_scores_of_label_tables_equal_scikit_learn(table: list[list[bool]], average: str) -> None:
     truth, predicted = np.array(table)[:, :3], np.array(table)[:, 3:]

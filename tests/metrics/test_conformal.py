@@ -125,7 +125,7 @@ def test_narrowed_limits_never_cross() -> None:
 
 
 def test_abstention_keeps_the_promised_error_in_nineteen_of_twenty_calibrations() -> None:
-    truth, table = drawn_classes(100_000, doubt=0.15)
+    truth, table = drawn_classes(20_000, doubt=0.15)
     wrong = table.argmax(axis=1) != truth
     broken = 0
     for _ in range(100):

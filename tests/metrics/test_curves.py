@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -17,6 +17,7 @@ from recurra.metrics import MetricWarning, curves
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=50)
 
 
+@settings(max_examples=40)
 @given(ROWS)
 def test_binary_curves_and_areas_equal_scikit_learn(rows: list[tuple[bool, int]]) -> None:
     truth, score = np.array([t for t, _ in rows]), np.array([s / 6 for _, s in rows])

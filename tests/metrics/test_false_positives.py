@@ -27,7 +27,7 @@ def assert_level_is_held(trial: Trial, draws: int) -> None:
     assert rejected(trial, draws) <= stats.binom.ppf(0.99, draws, 0.05)
 
 
-def assert_power(trial: Trial, effect: float, at_least: float, draws: int = 100) -> None:
+def assert_power(trial: Trial, effect: float, at_least: float, draws: int = 60) -> None:
     assert rejected(trial, draws, effect) >= at_least * draws
 
 
@@ -104,14 +104,14 @@ def smooth(rng: np.random.Generator, length: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("trial", "draws"),
     [
-        (bootstrap, 800),
+        (bootstrap, 400),
         (bootstrap_of_accuracy, 800),
-        (bootstrap_of_a_score, 200),
+        (bootstrap_of_a_score, 120),
         (exact_mcnemar, 800),
-        (signed_ranks, 800),
-        (random_splits, 600),
-        (forecasts, 800),
-        (blocks, 800),
+        (signed_ranks, 400),
+        (random_splits, 400),
+        (forecasts, 400),
+        (blocks, 400),
     ],
 )
 def test_level_is_held(trial: Trial, draws: int) -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -23,6 +23,7 @@ ORACLES = {
 }
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(2, 30), st.integers(0, 3), st.booleans())
 def test_scores_of_numbers_equal_scikit_learn(seed: int, rows: int, width: int, weighted: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recurra import metrics
@@ -25,6 +25,7 @@ def columns(rows: list[tuple[bool, float]], dtype: type) -> tuple[np.ndarray, np
     return np.array([t for t, _ in rows]), np.array([p for _, p in rows], dtype=dtype)
 
 
+@settings(max_examples=40)
 @given(ROWS, DTYPES)
 def test_no_threshold_has_a_better_f1(rows: list[tuple[bool, float]], dtype: type) -> None:
     truth, chance = columns([*rows, (True, 0.5)], dtype)
@@ -34,6 +35,7 @@ def test_no_threshold_has_a_better_f1(rows: list[tuple[bool, float]], dtype: typ
     assert reached >= max(f1_score(truth, chance >= t) for t in chance) - 1e-12
 
 
+@settings(max_examples=40)
 @given(ROWS, DTYPES, st.lists(st.integers(0, 9), min_size=4, max_size=4))
 def test_no_threshold_costs_less(rows: list[tuple[bool, float]], dtype: type, cost: list[int]) -> None:
     truth, chance = columns(rows, dtype)

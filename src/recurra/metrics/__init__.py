@@ -1,12 +1,24 @@
-"""Scores, calibration and their like: plain functions on arrays, without torch.
+"""Scores, calibration, conformal prediction and significance: plain functions on arrays, without torch.
 
-`scores(task, ...)` is the front door; the files beside this one hold the single scores.
+`scores(task, ...)` is the front door; the files beside this one hold the single scores: `classification`,
+`curves`, `calibration`, `thresholds`, `regression`, `spans`, `text`, `forecasting`, `ranking`; `conformal`
+and `abstention` promise coverage and error rates; `significance` tests differences.
 """
 
+from recurra.metrics import (
+    abstention,
+    conformal,
+    forecasting,
+    ranking,
+    significance,
+    spans,
+    text,
+)
 from recurra.metrics.by_task import (
     DEFAULT_MONITOR,
     HIGHER_IS_BETTER,
     classification_scores,
+    detection_scores,
     higher_is_better,
     is_better,
     json_scores,
@@ -42,8 +54,18 @@ from recurra.metrics.curves import (
     roc_auc,
     roc_curve,
 )
+from recurra.metrics.forecasting import forecast_scores
+from recurra.metrics.ranking import recommendation_scores
 from recurra.metrics.regression import mae, mape, mse, r2, residuals, rmse
-from recurra.metrics.thresholds import Threshold, cheapest_class, choose_threshold, choose_thresholds, decide
+from recurra.metrics.spans import span_scores, tagging_scores
+from recurra.metrics.text import generation_scores, language_model_scores, transcription_scores
+from recurra.metrics.thresholds import (
+    Threshold,
+    cheapest_class,
+    choose_threshold,
+    choose_thresholds,
+    decide,
+)
 
 __all__ = [
     "DEFAULT_MONITOR",
@@ -56,6 +78,7 @@ __all__ = [
     "PrecisionRecallCurve",
     "RocCurve",
     "Threshold",
+    "abstention",
     "accuracy",
     "average_precision",
     "averaged_scores",
@@ -68,13 +91,19 @@ __all__ = [
     "class_scores",
     "classification_scores",
     "confidence_summary",
+    "conformal",
     "confusion_matrix",
     "decide",
+    "detection_scores",
     "expected_calibration_error",
+    "forecast_scores",
+    "forecasting",
+    "generation_scores",
     "hamming_loss",
     "higher_is_better",
     "is_better",
     "json_scores",
+    "language_model_scores",
     "log_loss",
     "mae",
     "mape",
@@ -82,10 +111,18 @@ __all__ = [
     "multilabel_scores",
     "pr_curve",
     "r2",
+    "ranking",
+    "recommendation_scores",
     "regression_scores",
     "residuals",
     "rmse",
     "roc_auc",
     "roc_curve",
     "scores",
+    "significance",
+    "span_scores",
+    "spans",
+    "tagging_scores",
+    "text",
+    "transcription_scores",
 ]

@@ -14,6 +14,7 @@ from recurra.metrics.calibration import class_probabilities
 from recurra.metrics.checks import (
     Booleans,
     Floats,
+    Integers,
     Labels,
     as_floats,
     as_outcomes,
@@ -95,24 +96,30 @@ def _last_safe(sureness: Floats, wrong: Booleans, error: float, doubt: float) ->
     needed = math.ceil(math.log(share_of_doubt) / math.log(1.0 - error))
     if len(sureness) < needed:
         return math.inf
-    counts = np.unique(np.linspace(needed, len(sureness), 100).astype(int))
-    thresholds = np.sort(sureness)[::-1][counts - 1]
+    order = np.argsort(-sureness, kind="stable")
+    ordered, errors = sureness[order], np.cumsum(wrong[order])
+    tried = np.unique(np.linspace(needed, len(sureness), 100).astype(int))
+    # All rows that tie with the last one are answered too.
+    answered = np.searchsorted(-ordered, -ordered[tried - 1], side="right")
+    chances = _chances_of_so_few(errors[answered - 1], answered, error)
     safe = math.inf
-    for start in np.linspace(0, len(counts), STARTS, endpoint=False).astype(int):
-        for threshold in thresholds[start:].tolist():
-            answered = sureness >= threshold
-            if _binomial_cdf(int(wrong[answered].sum()), int(answered.sum()), error) > share_of_doubt:
-                break
-            safe = min(safe, threshold)
+    for start in np.linspace(0, len(tried), STARTS, endpoint=False).astype(int):
+        failed = np.flatnonzero(chances[start:] > share_of_doubt)
+        end = start + int(failed[0]) if len(failed) else len(tried)
+        if end > start:
+            safe = min(safe, float(ordered[tried[end - 1] - 1]))
     return safe
 
 
-def _binomial_cdf(successes: int, trials: int, chance: float) -> float:
-    """Return P(X <= successes): with so many errors, how likely is an error rate of `chance` or more?"""
-    k = np.arange(successes + 1)
-    log_factorials = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, trials + 1)))))
-    choose = log_factorials[trials] - log_factorials[k] - log_factorials[trials - k]
-    return float(np.exp(choose + k * math.log(chance) + (trials - k) * math.log1p(-chance)).sum())
+def _chances_of_so_few(errors: Integers, trials: Integers, rate: float) -> Floats:
+    """Return P(X <= errors) of binomials: if the error rate were `rate`, how likely were so few errors?"""
+    logs = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, int(trials.max()) + 1)))))
+    chances = []
+    for few, total in zip(errors.tolist(), trials.tolist(), strict=True):
+        k = np.arange(few + 1)
+        choose = logs[total] - logs[k] - logs[total - k]
+        chances.append(np.exp(choose + k * math.log(rate) + (total - k) * math.log1p(-rate)).sum())
+    return np.array(chances, dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import SpecError, nearest
-from recurra.metrics import calibration, classification, curves, regression
+from recurra.metrics import (
+    calibration,
+    classification,
+    curves,
+    forecasting,
+    ranking,
+    regression,
+    spans,
+    text,
+)
 from recurra.metrics.checks import (
     Array,
     Floats,
@@ -18,6 +27,7 @@ from recurra.metrics.checks import (
     Labels,
     MetricWarning,
     as_column,
+    as_floats,
     as_outcomes,
     as_probabilities,
     encode,
@@ -36,6 +46,18 @@ HIGHER_IS_BETTER: Mapping[str, bool] = {
     "roc_auc": True,
     "average_precision": True,
     "r2": True,
+    "token_accuracy": True,
+    "sequence_accuracy": True,
+    **{f"span_{score}": True for score in ("precision", "recall", "f1", "f1_macro")},
+    "bleu": True,
+    "chrf": True,
+    "rouge_1": True,
+    "rouge_2": True,
+    "rouge_l": True,
+    "directional_accuracy": True,
+    "hit_rate": True,
+    "mrr": True,
+    "ndcg": True,
     "loss": False,
     "hamming_loss": False,
     "log_loss": False,
@@ -45,13 +67,33 @@ HIGHER_IS_BETTER: Mapping[str, bool] = {
     "rmse": False,
     "mae": False,
     "mape": False,
+    "smape": False,
+    "mase": False,
+    "pinball": False,
+    "crps": False,
+    "interval_score": False,
+    "interval_width": False,
+    "perplexity": False,
+    "bits_per_character": False,
+    "word_error_rate": False,
+    "character_error_rate": False,
 }
-"""Whether a higher value of a score is better, for every name that the front door returns (and `loss`)."""
+"""Whether a higher value of a score is better, for every name that the front door returns, and `loss`.
+
+Only `interval_coverage` is not here: it is best at the level that was asked for.
+"""
 
 DEFAULT_MONITOR: Mapping[str, str] = {
     "classifier": "accuracy",
     "multilabel": "f1_micro",
     "regressor": "rmse",
+    "tagger": "token_accuracy",
+    "language-model": "perplexity",
+    "forecaster": "mae",
+    "translator": "chrf",
+    "transcriber": "word_error_rate",
+    "recommender": "mrr",
+    "anomaly-detector": "average_precision",
 }
 """The score on the validation split by which each task stops early and keeps its best weights."""
 
@@ -74,9 +116,13 @@ def is_better(score: str, value: float, than: float) -> bool:
 def scores(task: str, y_true: Any, y_pred: Any, **options: Any) -> dict[str, float]:
     """Return all scores of a task as {name in snake case: number}.
 
-    task: "classifier" (y_pred are probabilities), "multilabel" (probabilities), "regressor" (numbers); an
-        unknown task is a `SpecError`.
-    options: those of the task's own function, for example `labels`.
+    task, and what y_true and y_pred are:
+        "classifier": labels, probabilities; "multilabel": tables of 0/1, probabilities;
+        "regressor", "forecaster": numbers; "tagger": sequences of tags; "translator", "transcriber": texts;
+        "language-model": the true tokens, the log-probabilities that were given to them;
+        "recommender": the items that came next, recommended items, best first;
+        "anomaly-detector": 0/1, anomaly scores. An unknown task is a `SpecError`.
+    options: those of the task's own function, for example `labels`, `history`, `k`.
     A score that is undefined for these rows is `nan`, and a `MetricWarning` says why.
     """
     name = task.replace("_", "-")
@@ -200,6 +246,31 @@ def regression_scores(y_true: Any, y_pred: Any, *, sample_weight: Any = None) ->
     return result
 
 
+def detection_scores(y_true: Any, score: Any, *, threshold: float | None = None) -> dict[str, float]:
+    """Return roc_auc and average_precision of a yes/no score on any scale, point by point.
+
+    y_true: (rows,) 0/1, 1 an anomaly; score: (rows,) higher = stranger. With `threshold` (an alarm where
+    score >= threshold) also precision, recall and f1 of the anomalies (0 / 0 counts 0, silently). Points are
+    not "adjusted": finding one point of a long anomaly is not finding all of it.
+    """
+    truth, values = as_outcomes("y_true", y_true), as_floats("score", score, ndim=1)
+    result = {"roc_auc": curves.roc_auc(truth, values)}
+    with _quiet(when=len(truth) == 0):
+        result["average_precision"] = curves.average_precision(truth, values)
+    if threshold is not None:
+        result |= _second_class(truth.astype(np.int64), (values >= threshold).astype(np.int64))
+    return result
+
+
+def _language_model(y_true: Any, y_pred: Any, **options: Any) -> dict[str, float]:
+    same_length(y_true=y_true, y_pred=y_pred)
+    return text.language_model_scores(y_pred, **options)
+
+
+def _recommender(y_true: Any, y_pred: Any, **options: Any) -> dict[str, float]:
+    return ranking.recommendation_scores(ranking.ranks_in(y_true, y_pred), **options)
+
+
 @contextmanager
 def _quiet(*, when: bool) -> Iterator[None]:
     """Of many scores that lack rows for the same reason, one has warned: keep the others quiet."""
@@ -215,4 +286,11 @@ _BY_TASK: dict[str, Callable[..., dict[str, float]]] = {
     "classifier": classification_scores,
     "multilabel": multilabel_scores,
     "regressor": regression_scores,
+    "tagger": spans.tagging_scores,
+    "language-model": _language_model,
+    "forecaster": forecasting.forecast_scores,
+    "translator": text.generation_scores,
+    "transcriber": text.transcription_scores,
+    "recommender": _recommender,
+    "anomaly-detector": detection_scores,
 }

@@ -6,7 +6,7 @@ Curves and areas are in `curves`, scores of probabilities in `calibration`, the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -120,17 +120,22 @@ def class_scores(y_true: Any, y_pred: Any, labels: Labels | None = None, *, warn
     labels: the classes and their order, for tables the column names; default: those that occur, sorted.
     A ratio of 0 / 0 is 0.0, as in scikit-learn, and a `MetricWarning` names the classes unless `warn=False`.
     """
-    right, predicted, actual, names = _counts(y_true, y_pred, labels)
-    scores = ClassScores(
+    return scores_of_counts(*_counts(y_true, y_pred, labels), warn=warn)
+
+
+def scores_of_counts(
+    right: Integers, predicted: Integers, actual: Integers, names: Labels, *, warn: bool
+) -> ClassScores:
+    """Return precision, recall and F1 from (C,) counts: tp, all predicted, all true ones."""
+    if warn:
+        _warn_of_zero_ratios(_as_objects(names), predicted, actual)
+    return ClassScores(
         labels=_as_objects(names),
         precision=_ratio(right, predicted),
         recall=_ratio(right, actual),
         f1=_ratio(2 * right, predicted + actual),
         support=actual,
     )
-    if warn:
-        _warn_of_zero_ratios(scores.labels, predicted, actual)
-    return scores
 
 
 def averaged_scores(
@@ -146,12 +151,23 @@ def averaged_scores(
     if average not in AVERAGES:
         raise SpecError(f"average must be a known one, got {average!r}{nearest(average, AVERAGES)}")
     right, predicted, actual, names = _counts(y_true, y_pred, labels)
-    if same_length(y_true=y_true, y_pred=y_pred) == 0 or len(names) == 0:
-        value = undefined(f"the {average} average", "there are no rows") if warn else math.nan
+    if same_length(y_true=y_true, y_pred=y_pred) == 0:
+        names = []
+    if average == "samples" and len(names):
+        support = int(actual.sum())
+        counts = _row_counts(y_true, y_pred)
+        return replace(averages_of_counts(*counts, names, average, warn=warn), support=support)
+    return averages_of_counts(right, predicted, actual, names, average, warn=warn)
+
+
+def averages_of_counts(
+    right: Integers, predicted: Integers, actual: Integers, names: Labels, average: Average, *, warn: bool
+) -> AveragedScores:
+    """Return averages from counts: tp, all predicted, all true ones; one each per class (or, "samples", row)."""
+    if len(names) == 0:
+        value = undefined(f"the {average} average", "there is nothing to count") if warn else math.nan
         return AveragedScores(precision=value, recall=value, f1=value, support=0)
     support = int(actual.sum())
-    if average == "samples":
-        right, predicted, actual = _row_counts(y_true, y_pred)
     if average == "micro":
         right, predicted, actual = (counts.sum(keepdims=True) for counts in (right, predicted, actual))
     if warn:
