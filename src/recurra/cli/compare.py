@@ -44,9 +44,11 @@ def compare(
     from recurra.cli.fit import opening
     from recurra.evaluation.compare import compare_parts
     from recurra.evaluation.record import save_comparison
+    from recurra.storage import check_target
     from recurra.tasks.materials import materials
 
     task = check_task(task)
+    check_target(output)
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
     divided = divide(dataset, chosen.data, held)

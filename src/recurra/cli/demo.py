@@ -37,7 +37,9 @@ def demo(
     from recurra.data.demo import demo_reviews
     from recurra.evaluation.compare import compare
     from recurra.evaluation.record import save_comparison
+    from recurra.storage import check_target
 
+    check_target(output)
     begin = time.perf_counter()
     reviews = demo_reviews()
     say(f"{len(reviews):,} made reviews whose sentiment depends on the order of words")

@@ -33,8 +33,10 @@ def fit(
 ) -> None:
     """Train a model, choose its weights on validation, score the test split once, save a bundle."""
     from recurra.cli.building import check_task, divide, estimator, read_data
+    from recurra.storage import check_target
 
     task = check_task(task)
+    check_target(output)
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
     model = estimator(task, chosen, dataset)
