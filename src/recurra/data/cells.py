@@ -93,7 +93,7 @@ def _fast(cells: Cells) -> Floats | None:
     except (TypeError, ValueError, OverflowError):
         return None
     with np.errstate(invalid="ignore"):
-        doubtful = bool(np.any(np.abs(values) > EXACT))
+        doubtful = bool(np.any(np.abs(values) >= EXACT))
     return None if doubtful or _has_underscore(cells) else values
 
 
@@ -109,7 +109,7 @@ def _number(cell: Any) -> float | None:
         value = float(cell)
     except (TypeError, ValueError, OverflowError):
         return None
-    if abs(value) <= EXACT or value != value:
+    if abs(value) < EXACT or value != value:
         return value
     return value if _keeps_digits(cell, value) else None
 
@@ -133,7 +133,7 @@ def _why(cell: Any) -> str:
         return "; name the column in categories= if it holds categories"
     if np.isinf(value):
         return ", which is too large for float64; rescale the column"
-    if abs(value) > EXACT:
+    if abs(value) >= EXACT:
         return ", a whole number beyond 2^53 that would lose digits; name the column in categories= if it is an id"
     return "; name the column in categories= if it holds categories"
 

@@ -102,7 +102,7 @@ def _matrix(cell: Any, table: Table, row: int, name: str) -> Floats:
         array = np.asarray(cell, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         array = _slow_matrix(cell, table, row, name)
-    if array.size and np.abs(array).max() > EXACT:
+    if array.size and np.abs(array).max() >= EXACT:
         array = _slow_matrix(cell, table, row, name)
     if array.ndim == 1:
         array = array[:, None]

@@ -242,7 +242,8 @@ def _quoted_rows(text: str, source: str, separator: str, quote: str) -> tuple[li
                 line = reader.line_num + 1
         except csv.Error as error:
             raise DataError(
-                f"{source}, line {line} is not proper CSV: {error}; is a quote left open?"
+                f"{source}, line {line} is not proper CSV: {error}; is a quote left open? Where quotes are plain "
+                "characters, give quote=''"
             ) from None
     return rows, lines
 
