@@ -194,12 +194,17 @@ def _split_column(table: Table) -> str | None:
 
 def _usual_target(table: Table, request: Request, used: set[str]) -> tuple[str, ...]:
     usual = ("label", "target") if request.row_is_step else TARGET_NAMES
-    found = [name for word in usual for name in table.names if name.lower() == word and name not in used]
-    return tuple(found[:1])
+    free = [name for name in table.names if name not in used and not _is_series(table, name)]
+    return tuple([name for word in usual for name in free if name.lower() == word][:1])
+
+
+def _is_series(table: Table, name: str) -> bool:
+    """A column "y" of lists is the other axis of a series, not a target."""
+    return name.lower() == "y" and any(is_sequence(cell) for cell in table.columns[name][:1])
 
 
 def _usual_inputs(table: Table, request: Request, rest: list[str]) -> tuple[str, ...]:
-    if request.row_is_step and rest:
+    if request.row_is_step:
         return tuple(rest)
     usual = [name for word in TEXT_NAMES for name in rest if name.lower() == word]
     sequences = [name for name in rest if any(is_sequence(cell) for cell in table.columns[name][:1])]
