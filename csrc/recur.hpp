@@ -15,7 +15,7 @@ namespace recurra {
 
 enum class Cell { rnn, rnn_relu, lstm, gru };
 
-inline int gates_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+[[maybe_unused]] static constexpr int gates_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
 
 // Pointers into packed weights. A panel holds `vectors(p)` vectors of W lanes per step of K.
 template <class real> struct Weights {
@@ -52,7 +52,8 @@ template <class real> struct Backward {
   const real *h0, *c0, *mask;
   const real *y, *gates, *cells, *linear;
   const real *dy, *dh, *dc;
-  real* dgates;  // (N, D): G*H, for gru 4*H: dr, dz, d(recurrent part of n), d(input part of n)
+  real* dgates;  // (N, D), of which G*H numbers, for gru 4*H: dr, dz, d(recurrent part of n), d(input part of n)
+  int64_t D;     // some more than that: rows a power of two apart would fall into the same cache sets
   real *dx, *dh0, *dc0, *steps;
 };
 

@@ -1,7 +1,6 @@
 #include "recur_run.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "pool.hpp"
@@ -23,7 +22,7 @@ template <class F> void in_ranges(int64_t n, int64_t parts, const F& f) {
 
 template <class real>
 PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* w_ih, const real* w_hh,
-                                   const real* b_ih, const real* b_hh, bool backward)
+                                   const real* b_ih, const real* b_hh, bool forward, bool backward)
     : table_(&recur_table<real>()), isa_(recurra::isa()) {
   Weights<real>& w = weights_;
   const int64_t W = table_->W;
@@ -32,6 +31,8 @@ PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* 
   w.vectors = gated ? gates_of(cell) : 4;
   w.units = gated ? W : 4 * W;
   w.panels = ceil_div(H, w.units);
+  if (backward) pack_backward(w_ih, w_hh);
+  if (!forward) return;
   const int64_t full = w.vectors * W;
   memory_ = Scratch<real>(static_cast<size_t>(w.panels * (full * (I + H + 1) + W)));
   in_ranges(w.panels, threads() * (I * H > 4096 ? 1 : 0), [&](int64_t begin, int64_t end) {
@@ -39,33 +40,24 @@ PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* 
     table_->pack(mine, w_ih, w_hh, b_ih, b_hh, memory_.data(), begin, end);
   });
   table_->pack(w, w_ih, w_hh, b_ih, b_hh, memory_.data(), 0, 0);  // sets the pointers
-  const size_t rows = static_cast<size_t>(gates_of(cell) * H);
-  w_ih_ = Scratch<real>(rows * static_cast<size_t>(I)), w_hh_ = Scratch<real>(rows * static_cast<size_t>(H));
-  std::memcpy(w_ih_.data(), w_ih, w_ih_.size() * sizeof(real));
-  std::memcpy(w_hh_.data(), w_hh, w_hh_.size() * sizeof(real));
-  if (backward) this->backward();
 }
 
-template <class real> const Weights<real>& PackedWeights<real>::backward() {
-  std::call_once(back_once_, [this] {
-    Weights<real>& w = weights_;
-    const int64_t width = 4 * table_->W, rows = gates_of(w.cell) * w.H;
-    const int64_t of_inputs = ceil_div(w.I, width), of_units = ceil_div(w.H, width);
-    back_ = Scratch<real>(static_cast<size_t>((of_inputs + of_units) * width * rows));
-    real* recurrent = back_.data() + of_inputs * width * rows;
-    in_ranges(of_inputs + of_units, threads(), [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p)
-        if (p < of_inputs) table_->pack_back(w_ih_.data(), rows, w.I, back_.data(), p, p + 1);
-        else table_->pack_back(w_hh_.data(), rows, w.H, recurrent, p - of_inputs, p - of_inputs + 1);
-    });
-    w.input_back = back_.data(), w.recurrent_back = recurrent;
-    w_ih_ = Scratch<real>(), w_hh_ = Scratch<real>();
+template <class real> void PackedWeights<real>::pack_backward(const real* w_ih, const real* w_hh) {
+  Weights<real>& w = weights_;
+  const int64_t width = 4 * table_->W, rows = gates_of(w.cell) * w.H;
+  const int64_t of_inputs = ceil_div(w.I, width), of_units = ceil_div(w.H, width);
+  back_ = Scratch<real>(static_cast<size_t>((of_inputs + of_units) * width * rows));
+  real* recurrent = back_.data() + of_inputs * width * rows;
+  in_ranges(of_inputs + of_units, threads() * (w.I * w.H > 4096 ? 1 : 0), [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p)
+      if (p < of_inputs) table_->pack_back(w_ih, rows, w.I, back_.data(), p, p + 1);
+      else table_->pack_back(w_hh, rows, w.H, recurrent, p - of_inputs, p - of_inputs + 1);
   });
-  return weights_;
+  w.input_back = back_.data(), w.recurrent_back = recurrent;
 }
 
 template <class real> size_t PackedWeights<real>::bytes() const {
-  return (memory_.size() + back_.size() + w_ih_.size() + w_hh_.size()) * sizeof(real);
+  return (memory_.size() + back_.size()) * sizeof(real);
 }
 
 std::vector<std::vector<int64_t>> deal(const int64_t* offsets, int64_t S, int parts) {
@@ -88,7 +80,7 @@ std::vector<std::vector<int64_t>> deal(const int64_t* offsets, int64_t S, int pa
 
 template <class real> void run_project(PackedWeights<real>& w, const real* x, int64_t N, real* out) {
   in_ranges(N, N >= 48 ? threads() : 1,
-            [&](int64_t begin, int64_t end) { w.table().project(w.forward(), x, out, begin, end); });
+            [&](int64_t begin, int64_t end) { w.table().project(w.weights(), x, out, begin, end); });
 }
 
 namespace {
@@ -181,8 +173,8 @@ template <class real>
 void run_backward(PackedWeights<real>& w, const Backward<real>& given, int64_t S, int64_t N, const real* x,
                   const WeightGradients<real>& out) {
   Backward<real> b = given;
-  b.w = w.backward();
-  const int64_t H = b.w.H, G = gates_of(b.w.cell), D = dgates_of(b.w.cell) * H;
+  b.w = w.weights();
+  const int64_t H = b.w.H, G = gates_of(b.w.cell), D = b.D;
   for (int64_t s = 0; s < S; ++s) {  // the gradient of a row without tokens passes through
     if (b.offsets[s] != b.offsets[s + 1]) continue;
     for (int64_t j = s * H; j < (s + 1) * H; ++j) {

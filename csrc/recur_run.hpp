@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -15,9 +14,8 @@ namespace recurra {
 template <class real> class PackedWeights {
  public:
   PackedWeights(Cell cell, int64_t I, int64_t H, const real* w_ih, const real* w_hh, const real* b_ih,
-                const real* b_hh, bool backward);
-  const Weights<real>& forward() const { return weights_; }
-  const Weights<real>& backward();  // packs the other direction on its first call
+                const real* b_hh, bool forward, bool backward);  // which passes to pack for
+  const Weights<real>& weights() const { return weights_; }
   const RecurTable<real>& table() const { return *table_; }
   Isa isa() const { return isa_; }
   size_t bytes() const;
@@ -27,8 +25,8 @@ template <class real> class PackedWeights {
   Isa isa_;
   Weights<real> weights_{};
   Scratch<real> memory_, back_;
-  Scratch<real> w_ih_, w_hh_;  // row-major copies, until the backward panels are made
-  std::once_flag back_once_;
+
+  void pack_backward(const real* w_ih, const real* w_hh);
 };
 
 // Sequences dealt out to threads: each thread's list longest first, sums of lengths about equal.
@@ -45,6 +43,7 @@ template <class real>
 void run_backward(PackedWeights<real>& w, const Backward<real>& b, int64_t S, int64_t N, const real* x,
                   const WeightGradients<real>& out);
 
-inline int64_t dgates_of(Cell cell) { return cell == Cell::gru ? 4 : gates_of(cell); }
+// Numbers per token of the gate gradients' scratch: the gradients and a cache line.
+inline int64_t dgates_stride(Cell cell, int64_t H) { return ((cell == Cell::gru ? 4 : gates_of(cell)) * H + 31) / 16 * 16; }
 
 }  // namespace recurra

@@ -12,8 +12,9 @@ namespace recurra {
 
 struct Packed {
   Packed(const std::string& cell, const Array& w_ih, const Array& w_hh, const MaybeArray& b_ih,
-         const MaybeArray& b_hh, bool backward);
+         const MaybeArray& b_hh, bool forward, bool backward);
 
+  bool forward, backward;  // what it is packed for
   std::string name;
   Cell cell;
   int64_t I = 0, H = 0;

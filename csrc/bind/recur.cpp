@@ -24,8 +24,8 @@ Cell cell_named(const std::string& text) {
 }  // namespace
 
 Packed::Packed(const std::string& cell_text, const Array& w_ih, const Array& w_hh, const MaybeArray& b_ih,
-               const MaybeArray& b_hh, bool backward)
-    : name(cell_text), cell(cell_named(cell_text)) {
+               const MaybeArray& b_hh, bool forward, bool backward)
+    : forward(forward), backward(backward), name(cell_text), cell(cell_named(cell_text)) {
   by_dtype(w_ih, "w_ih", [&](auto zero) {
     using real = decltype(zero);
     if (w_hh.ndim() != 2 || w_hh.shape(1) < 1) refuse("w_hh must be (G*H, H) with H at least 1, got " + describe(w_hh));
@@ -37,7 +37,7 @@ Packed::Packed(const std::string& cell_text, const Array& w_ih, const Array& w_h
     const real* bi = view<real>(b_ih, "b_ih", {rows});
     const real* bh = view<real>(b_hh, "b_hh", {rows});
     nb::gil_scoped_release release;
-    weights = std::make_shared<PackedWeights<real>>(cell, I, H, ih, hh, bi, bh, backward);
+    weights = std::make_shared<PackedWeights<real>>(cell, I, H, ih, hh, bi, bh, forward, backward);
   });
 }
 
@@ -54,6 +54,7 @@ nb::object project(const Packed& p, const Array& x) {
   return by_dtype(x, "x", [&](auto zero) -> nb::object {
     using real = decltype(zero);
     PackedWeights<real>& w = weights_of<real>(p, x, "x");
+    if (!p.forward) refuse("packed must be made with forward=True to run forward");
     const real* from = view<real>(x, "x", {any, p.I});
     const int64_t N = static_cast<int64_t>(x.shape(0));
     auto out = result<real>({N, gates_of(p.cell) * p.H});
@@ -83,7 +84,8 @@ nb::tuple forward(const Packed& p, const Array& x, const Array& offsets, const M
     PackedWeights<real>& w = weights_of<real>(p, x, "x");
     const int64_t H = p.H, G = gates_of(p.cell);
     Forward<real> f{};
-    f.w = w.forward();
+    if (!p.forward) refuse("packed must be made with forward=True to run forward");
+    f.w = w.weights();
     f.x = view<real>(x, preprojected ? "x (preprojected)" : "x", {any, preprojected ? G * H : p.I});
     const int64_t N = static_cast<int64_t>(x.shape(0)), S = check_offsets(offsets, N);
     f.offsets = static_cast<const int64_t*>(offsets.data());
@@ -130,6 +132,7 @@ nb::dict backward(const Packed& p, const Array& x, const Array& offsets, const A
     PackedWeights<real>& w = weights_of<real>(p, x, "x");
     const int64_t H = p.H, G = gates_of(p.cell), I = p.I;
     const bool lstm = p.cell == Cell::lstm;
+    if (!p.backward) refuse("packed must be made with backward=True to run backward");
     Backward<real> b{};
     const real* from = view<real>(x, "x", {any, I});
     const int64_t N = static_cast<int64_t>(x.shape(0)), S = check_offsets(offsets, N);
@@ -159,7 +162,8 @@ nb::dict backward(const Packed& p, const Array& x, const Array& offsets, const A
     for (const char* key : {"dgain_x", "dgain_h", "dgain_c", "dbias_c"}) out[key] = nb::none();
     {
       nb::gil_scoped_release release;
-      Scratch<real> dgates(static_cast<size_t>(N * dgates_of(p.cell) * H));
+      b.D = dgates_stride(p.cell, H);
+      Scratch<real> dgates(static_cast<size_t>(N * b.D));
       b.dgates = dgates.data();
       run_backward(w, b, S, N, from, grads);
     }
@@ -171,8 +175,8 @@ Binder recurrences([](nb::module_& m) {
   using namespace nb::literals;
   const auto none = nb::none();
   nb::class_<Packed>(m, "Packed", "Weights of one recurrence in the layout that the kernels read.")
-      .def(nb::init<const std::string&, const Array&, const Array&, const MaybeArray&, const MaybeArray&, bool>(),
-           "cell"_a, "w_ih"_a, "w_hh"_a, "b_ih"_a = none, "b_hh"_a = none, nb::kw_only(), "backward"_a = false)
+      .def(nb::init<const std::string&, const Array&, const Array&, const MaybeArray&, const MaybeArray&, bool, bool>(),
+           "cell"_a, "w_ih"_a, "w_hh"_a, "b_ih"_a = none, "b_hh"_a = none, nb::kw_only(), "forward"_a = true, "backward"_a = false)
       .def_prop_ro("cell", [](const Packed& p) { return p.name; })
       .def_prop_ro("input_size", [](const Packed& p) { return p.I; })
       .def_prop_ro("hidden_size", [](const Packed& p) { return p.H; })

@@ -90,8 +90,12 @@ void pack_left(const real* left, int64_t stride, int64_t n, const Split& split, 
     const int64_t begin = split.begin(t), R = split.begin(t + 1) - begin;
     const real* from = left + begin;
     real* to = out + begin * n;
-    for (int64_t k = 0; k < n; ++k, from += stride, to += R)
-      for (int64_t r = 0; r < R; ++r) to[r] = from[r];
+    if (R <= W) {
+      for (int64_t k = 0; k < n; ++k, from += stride, to += R) store_n(to, load_n(from, static_cast<int>(R)), static_cast<int>(R));
+    } else {
+      for (int64_t k = 0; k < n; ++k, from += stride, to += R)
+        for (int64_t r = 0; r < R; ++r) to[r] = from[r];
+    }
   }
 }
 

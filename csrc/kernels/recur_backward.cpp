@@ -35,7 +35,7 @@ struct Place {
 template <Cell cell> struct Finish;
 
 template <> struct Finish<Cell::lstm> {
-  RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh) {
+  RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh, vec squashed) {  // tanh(c)
     const Backward<real>& b = *at.b;
     const Step& s = *at.step;
     const int64_t H = b.w.H;
@@ -43,8 +43,7 @@ template <> struct Finish<Cell::lstm> {
     const real* gates = s.gates[k] + unit;
     const vec i = load_n(gates, n), forget = load_n(gates + H, n);
     const vec g = load_n(gates + 2 * H, n), o = load_n(gates + 3 * H, n);
-    const vec c = load_n(s.cells[k] + unit, n), c_before = load_n(s.cell_before[k] + unit, n);
-    const vec squashed = tanh(c);
+    const vec c_before = load_n(s.cell_before[k] + unit, n);
     vec dc = fma(mul(dh, o), fnma(squashed, squashed, one), load(s.carry[k] + unit));
     if (b.clipped) {  // the clip passes no gradient where it was active
       const vec raw = fma(forget, c_before, mul(i, g)), edge = set1(b.clip);
@@ -92,10 +91,28 @@ template <> struct Finish<Cell::rnn_relu> {
   }
 };
 
+// What `Finish` will read, on its way from memory while the product runs.
+template <Cell cell, int V> RECURRA_INLINE void fetch_row(const Place& at, int64_t k) {
+  const Step& s = *at.step;
+  const int64_t H = at.b->w.H;
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) {
+    const int64_t unit = at.first + v * W;
+    if (s.dy[k]) fetch2(s.dy[k] + unit);
+    if constexpr (gates_of(cell) > 1)
+      for (int g = 0; g < gates_of(cell); ++g) fetch2(s.gates[k] + g * H + unit);
+    if constexpr (cell == Cell::lstm) fetch2(s.cells[k] + unit), fetch2(s.cell_before[k] + unit);
+    if constexpr (cell == Cell::gru) fetch2(s.linear[k] + unit), fetch2(s.before[k] + unit);
+    if constexpr (gates_of(cell) == 1) fetch2(s.y[k] + unit);
+    for (int g = 0; g < (cell == Cell::gru ? 4 : gates_of(cell)); ++g) fetch2(s.dgates[k] + g * H + unit);
+  }
+}
+
 template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin) {
   const Backward<real>& b = *at.b;
   const Step& s = *at.step;
   const int64_t H = b.w.H, K = gates_of(cell) * H;
+  for (int r = 0; r < R; ++r) fetch_row<cell, V>(at, begin + r);
   Accumulators<R, V> acc;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -107,7 +124,15 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) store(sums + (r * V + v) * W, acc.at[r][v]);
-  for (int r = 0; r < R; ++r)
+  for (int r = 0; r < R; ++r) {
+    vec squashed[V];
+    if constexpr (cell == Cell::lstm) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v)
+        squashed[v] = load_n(s.cells[begin + r] + at.first + v * W, static_cast<int>(least(W, H - at.first - v * W)));
+      activate<0, V>(squashed);
+    }
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       const int64_t k = begin + r, unit = at.first + v * W;
       const int n = static_cast<int>(least(W, H - unit));
@@ -117,8 +142,10 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
       if (s.dh[k]) dh = add(dh, load_n(s.dh[k] + unit, n));
       if (s.dy[k]) dh = add(dh, load_n(s.dy[k] + unit, n));
       if (s.steps[k]) store_n(s.steps[k] + unit, dh, n);
-      Finish<cell>::row(at, k, unit, n, dh);
+      if constexpr (cell == Cell::lstm) Finish<cell>::row(at, k, unit, n, dh, squashed[v]);
+      else Finish<cell>::row(at, k, unit, n, dh);
     }
+  }
 }
 
 using StepTile = void (*)(const Place&, int64_t);
@@ -243,7 +270,7 @@ Room make_room(const Backward<real>& b, const int64_t* rows, int64_t n) {
 }
 
 void place_row(const Backward<real>& b, const Room& room, Step& step, int64_t i, int64_t s, int64_t t) {
-  const int64_t H = b.w.H, length = length_of(b.offsets, s), D = (b.w.cell == Cell::gru ? 4 : gates_of(b.w.cell)) * H;
+  const int64_t H = b.w.H, length = length_of(b.offsets, s), D = b.D;
   const int64_t token = token_of(b.offsets, b.reverse, s, t);
   const int64_t previous = t > 0 ? token_of(b.offsets, b.reverse, s, t - 1) : -1;
   const bool last = t + 1 == length;
@@ -280,7 +307,7 @@ void input_gradients(const Backward<real>& b, Inputs& waiting) {
 
 // dh0 = (direct path) + mask * (W_hh^T of the first step's gate gradients)
 void first_states(const Backward<real>& b, const Room& room, const int64_t* rows, int64_t n) {
-  const int64_t H = b.w.H, Hp = padded(H), D = (b.w.cell == Cell::gru ? 4 : gates_of(b.w.cell)) * H;
+  const int64_t H = b.w.H, Hp = padded(H), D = b.D;
   const real *from[gang], *masks[gang];
   real* out[gang];
   for (int64_t i = 0; i < n; ++i) {

@@ -143,6 +143,11 @@ template <Cell cell, int R, int V> struct Finish {  // rnn, rnn_relu
 
 template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin) {
   const Weights<real>& w = at.f->w;
+  if (at.step->gates[begin])  // lines that will be written, on their way while the product runs
+    for (int r = 0; r < R; ++r) {
+      for (int g = 0; g < gates_of(cell); ++g) fetch2(at.step->gates[begin + r] + g * w.H + at.first);
+      fetch2((cell == Cell::gru ? at.step->linear : at.step->cells)[begin + r] + at.first);
+    }
   Accumulators<R, V> acc;
   const real* pre = at.pre + begin * V * W;
 #pragma GCC unroll 8
