@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
+
+from recurra.report import Report, compare_report, fit_report, render
 
 GOOD, BAD = "positive", "negative"
 _TEXTS = (
@@ -229,3 +232,32 @@ def many_class_record(classes: int = 77) -> dict[str, Any]:
         for split in ("train", "test")
     }
     return record
+
+
+@cache
+def fit() -> Report:
+    """The page of one classifier, drawn once for all tests."""
+    return fit_report(fit_record())
+
+
+@cache
+def compared() -> Report:
+    """The page of a comparison of six with the details of three, drawn once for all tests."""
+    record = compare_record()
+    return compare_report(record | {"models": record["models"][::2]})
+
+
+@cache
+def fit_page() -> str:
+    return render(fit())
+
+
+@cache
+def compare_page() -> str:
+    return render(compared())
+
+
+def without_models(**changes: Any) -> dict[str, Any]:
+    """A comparison of rows alone: quick to draw."""
+    record = {key: value for key, value in compare_record().items() if key not in ("models", "data")}
+    return record | changes

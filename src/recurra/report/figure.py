@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from recurra.errors import SpecError
@@ -98,7 +98,13 @@ def data_link(media_type: str, text: str) -> str:
     return f"data:{media_type};charset=utf-8,{quote(text, safe=_IN_URL)}"
 
 
-def draw(paint: Callable[[Any], None], *, width: float = WIDTH, height: float = HEIGHT) -> str:
+def draw(
+    paint: Callable[[Any], None],
+    *,
+    width: float = WIDTH,
+    height: float = HEIGHT,
+    layout: Literal["constrained"] | None = "constrained",
+) -> str:
     """Return the SVG of what `paint` puts on a new matplotlib figure of `width` by `height` units.
 
     matplotlib's object interface is used: no pyplot, no global figure, no display. Raises MissingExtraError
@@ -111,7 +117,7 @@ def draw(paint: Callable[[Any], None], *, width: float = WIDTH, height: float = 
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure as Canvas
 
-        canvas = Canvas(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+        canvas = Canvas(figsize=(width / 72, height / 72), dpi=72, layout=layout)
         writer: Any = FigureCanvasSVG(canvas)
         paint(canvas)
         out = io.StringIO()
@@ -120,9 +126,9 @@ def draw(paint: Callable[[Any], None], *, width: float = WIDTH, height: float = 
     return clean(out.getvalue())
 
 
-def chart(paint: Callable[[Any], None], **size: float) -> str:
+def chart(paint: Callable[[Any], None], *, width: float = WIDTH, height: float = HEIGHT) -> str:
     """Return the SVG of what `paint` puts on one pair of axes."""
-    return draw(lambda canvas: paint(canvas.subplots()), **size)
+    return draw(lambda canvas: paint(canvas.subplots()), width=width, height=height)
 
 
 def label(value: object) -> str:

@@ -118,7 +118,7 @@ def model_items(model: Record, task: str) -> list[Item]:
     ):
         found = build(model)
         items += found
-        if not found:
+        if not found or (build is _ranking and not model.get("roc")):
             missing.append(name)
     return items + ([left_out(missing)] if missing else [])
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from recurra.report.theme import LIGHT
+from recurra.report.wording import plain
 
 _FONTS = "system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif"
 _ROUNDED = {"d", "points", "transform", "x", "y", "width", "height"}
@@ -27,7 +28,7 @@ _QUOTES = {'"': "&quot;"}
 
 def clean(source: str) -> str:
     """Return the drawing of matplotlib's `source` as a standalone SVG file with nothing it does not need."""
-    root = ElementTree.fromstring(source)
+    root = ElementTree.fromstring(plain(source))
     _, _, width, height = root.get("viewBox", "0 0 1 1").split()
     names = _new_names(root)
     out = [

@@ -13,6 +13,7 @@ from recurra.report.wording import columns_of, one_line
 
 _GAP = "  "
 _SCORES = 3
+_MAIN = 2  # the column of the main score
 
 
 def comparison_table(
@@ -64,13 +65,26 @@ def _drawn(
     from rich.table import Table
     from rich.text import Text
 
+    size = width or shutil.get_terminal_size((100, 24)).columns
+    kept = _fitting([list(columns), *cells], size)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for name, right in zip(columns, numeric, strict=True):
-        table.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+    for at in kept:
+        table.add_column(Text(columns[at]), justify="right" if numeric[at] else "left", overflow="fold")
     for index, row in enumerate(cells):
         # Names are a user's: as `Text` they are never read as rich's markup.
-        table.add_row(*(Text(cell) for cell in row), style="bold green" if index in marked else None)
+        table.add_row(*(Text(row[at]) for at in kept), style="bold green" if index in marked else None)
     out = io.StringIO()
-    size = width or shutil.get_terminal_size((100, 24)).columns
     Console(file=out, force_terminal=True, width=size, legacy_windows=False).print(table)
-    return out.getvalue()
+    left_out = len(columns) - len(kept)
+    return out.getvalue() + (f" {left_out} columns do not fit {size} columns of text.\n" if left_out else "")
+
+
+def _fitting(lines: Sequence[Sequence[str]], size: int) -> list[int]:
+    """Return the columns that fit: the model and its main score always, then as many as possible from the left."""
+    widths = [max(columns_of(line[at]) for line in lines) + 2 for at in range(len(lines[0]))]
+    kept = list(range(len(widths)))
+    for at in [*range(len(widths) - 1, _MAIN, -1), 1]:
+        if sum(widths[column] for column in kept) <= size:
+            break
+        kept.remove(at)
+    return kept

@@ -11,7 +11,7 @@ import numpy as np
 from recurra.errors import DataError
 from recurra.ragged import Array
 from recurra.report.figure import Figure, draw, label
-from recurra.report.theme import HEAT, ON_HIGH, ON_LOW
+from recurra.report.theme import GRID, HEAT, MUTED, ON_HIGH, ON_LOW
 from recurra.report.wording import columns_of, shorten, show_share
 
 _COUNTS_UP_TO = 20
@@ -28,11 +28,13 @@ def confusion(matrix: Any, labels: Sequence[object]) -> Figure:
     counts = _counts(matrix, len(labels))
     names = [shorten(name, 22) for name in labels]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = len(names)
-    cell = max(13.0, min(52.0, 300.0 / max(size, 1)))
-    margin = 34 + 5.6 * max((columns_of(name) for name in names), default=0)
-    side = max(cell * size + margin, 260.0)
-    svg = draw(lambda canvas: _paint(canvas.subplots(), counts, shares, names, cell), width=side, height=side)
+    sizes = _Sizes(names)
+    svg = draw(
+        lambda canvas: _paint(canvas, counts, shares, names, sizes),
+        width=sizes.width,
+        height=sizes.height,
+        layout=None,
+    )
     columns: dict[str, Sequence[Any]] = {"true class": [str(name) for name in labels]}
     columns |= {f"predicted {name}": counts[:, index].tolist() for index, name in enumerate(labels)}
     return Figure(
@@ -70,39 +72,73 @@ def _counts(matrix: Any, size: int) -> Array:
     return counts.reshape(size, size)
 
 
-def _paint(axes: Any, counts: Array, shares: Array, names: Sequence[str], cell: float) -> None:
-    from matplotlib.collections import PatchCollection
+class _Sizes:
+    """Measures of the drawing: fixed beforehand, as laying out 160 labels by trial takes matplotlib seconds."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        count = max(len(names), 1)
+        self.cell = max(13.0, min(52.0, 300.0 / count))
+        self.font = min(11.0, self.cell * 0.75)
+        self.upright = max(map(columns_of, names), default=0) * self.font * 0.62 > self.cell * 0.95
+        longest = max(map(columns_of, names), default=1) * self.font * 0.6
+        self.left = longest + 30
+        self.below = (longest if self.upright else self.font) + 34
+        self.grid = self.cell * count
+        self.width = max(self.left + self.grid + 12, 240.0)
+        self.height = self.grid + self.below + 8
+
+
+def _paint(canvas: Any, counts: Array, shares: Array, names: Sequence[str], sizes: _Sizes) -> None:
+    place = (sizes.left, sizes.below, sizes.grid, sizes.grid)
+    whole = (sizes.width, sizes.height) * 2
+    axes = canvas.add_axes([part / of for part, of in zip(place, whole, strict=True)])
+    axes.set_axis_off()
+    end = max(len(names), 1) - 0.5
+    axes.set(xlim=(-0.5, end), ylim=(end, -0.5))
+    _tiles(axes, counts, shares, sizes)
+    _names(axes, names, sizes)
+
+
+def _tiles(axes: Any, counts: Array, shares: Array, sizes: _Sizes) -> None:
+    from matplotlib.collections import LineCollection, PatchCollection
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle
 
+    size = len(counts)
+    inner = 1 if size > _COUNTS_UP_TO else size
+    borders = [at - 0.5 for at in range(0, size + 1, max(inner, 1))]
+    lines = [((-0.5, at), (size - 0.5, at)) for at in borders] + [
+        ((at, -0.5), (at, size - 0.5)) for at in borders
+    ]
+    axes.add_collection(
+        LineCollection(lines, colors=GRID if inner == 1 else MUTED, linewidths=0.6, clip_on=False)
+    )
     filled = np.argwhere(counts > 0)
     tiles = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in filled]
     colours = [(*to_rgb(HEAT), _opacity(shares[row, column])) for row, column in filled]
     axes.add_collection(PatchCollection(tiles, facecolors=colours, edgecolors="none"))
-    size = len(names)
-    if size <= _COUNTS_UP_TO:
-        for row, column in filled:
-            colour = ON_HIGH if _opacity(shares[row, column]) > _SWITCH else ON_LOW
-            text = _short_count(counts[row, column], cell)
-            axes.text(
-                column, row, text, ha="center", va="center", color=colour, fontsize=min(11.0, cell * 0.36)
-            )
-    font = min(10.5, cell * 0.75)
-    axes.set_xticks(
-        range(size),
-        names,
-        rotation=90 if size > 3 or max(map(len, names), default=0) > 8 else 0,
-        fontsize=font,
-    )
-    axes.set_yticks(range(size), names, fontsize=font)
-    axes.set(
-        xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), xlabel="predicted", ylabel="true", aspect="equal"
-    )
-    axes.grid(visible=False)
     if size > _COUNTS_UP_TO:
-        axes.grid(visible=True, linewidth=0.4)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
+        return
+    for row, column in filled:
+        colour = ON_HIGH if _opacity(shares[row, column]) > _SWITCH else ON_LOW
+        text = _short_count(counts[row, column], sizes.cell)
+        axes.text(
+            column, row, text, ha="center", va="center", color=colour, fontsize=min(12.0, sizes.cell * 0.36)
+        )
+
+
+def _names(axes: Any, names: Sequence[str], sizes: _Sizes) -> None:
+    gap = 5 / sizes.cell
+    style = {"fontsize": sizes.font, "color": MUTED}
+    end, middle = len(names) - 0.5, (len(names) - 1) / 2
+    for at, name in enumerate(names):
+        axes.text(-0.5 - gap, at, name, ha="right", va="center", **style)
+        turn = {"rotation": 90, "rotation_mode": "anchor", "ha": "right", "va": "center"}
+        flat = {"ha": "center", "va": "top"}
+        axes.text(at, end + gap, name, **(turn if sizes.upright else flat), **style)
+    title = {"fontsize": 11.0, "color": MUTED, "ha": "center"}
+    axes.text(-0.5 - (sizes.left - 12) / sizes.cell, middle, "true", rotation=90, va="center", **title)
+    axes.text(middle, end + (sizes.below - 6) / sizes.cell, "predicted", va="bottom", **title)
 
 
 def _opacity(share: float) -> float:

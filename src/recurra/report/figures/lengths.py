@@ -23,7 +23,8 @@ def length_histogram(lengths_by_split: Mapping[str, Sequence[int]]) -> Figure:
     """
     lengths = _lengths(lengths_by_split)
     edges, logarithmic = _edges(np.concatenate([*lengths.values(), np.zeros(0)]))
-    counts = {name: np.histogram(values, edges)[0] for name, values in lengths.items()}
+    # A logarithmic axis has no zero: empty sequences stand in a bin of their own, left of one step.
+    counts = {name: np.histogram(np.maximum(values, edges[0]), edges)[0] for name, values in lengths.items()}
 
     def paint(axes: Any) -> None:
         for index, (name, count) in enumerate(counts.items()):
@@ -40,7 +41,7 @@ def length_histogram(lengths_by_split: Mapping[str, Sequence[int]]) -> Figure:
         handles = list(axes.get_legend_handles_labels()[0])
         legend_below(axes, [label(name) for name in counts], handles)
 
-    columns: dict[str, Sequence[Any]] = {"from": edges[:-1].tolist(), "below": edges[1:].tolist()}
+    columns: dict[str, Sequence[Any]] = {"from": np.floor(edges[:-1]).tolist(), "below": edges[1:].tolist()}
     columns |= {f"{name} sequences": count.tolist() for name, count in counts.items()}
     return Figure(
         title="How long the sequences are", svg=chart(paint), alt=_middle_half(lengths), data=columns

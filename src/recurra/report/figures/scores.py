@@ -108,10 +108,11 @@ def _interval(row: Mapping[str, Any], metric: str) -> tuple[float, float] | None
 
 def _seeds(row: Mapping[str, Any], metric: str) -> list[float]:
     given = row.get("seeds")
+    values: Sequence[Any] = ()
     if isinstance(given, Mapping):
-        values: Sequence[Any] = given.get(metric, ())
-    else:
-        values = [seed.get(metric) for seed in given or () if isinstance(seed, Mapping)]
+        values = given.get(metric, ())
+    elif isinstance(given, Sequence):
+        values = [seed.get(metric) for seed in given if isinstance(seed, Mapping)]
     return [number for value in values if (number := finite(value)) is not None]
 
 
