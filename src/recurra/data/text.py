@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,18 +29,21 @@ from recurra.data.tokenization import (
     FORMS,
     UNK,
     WINDOW,
+    Cut,
     Merges,
     most_frequent,
     piece_pattern,
     pipeline,
     plain_words,
     sound,
+    spans,
     stored,
     text_items,
     token_counts,
     tokenizer,
     windows,
     without_tags,
+    word_pieces,
 )
 from recurra.errors import CorruptBundleError, DataError, SpecError
 from recurra.ragged import Array, Ragged
@@ -118,10 +122,10 @@ class Words(_TextSpec):
         words: Counter[str] = Counter()
         for item in items:
             if isinstance(item, str):
-                pieces.update(_ready(item, self.clean_html).split())
+                pieces.update(word_pieces(_ready(item, self.clean_html)))
             else:
                 words.update(item)
-        counts = token_counts(self, _windowed(self, pieces))
+        counts = token_counts(self, pieces)
         normalizer = pipeline(self).normalizer
         for word, times in words.items():
             counts[normalizer.normalize_str(sound(word))] += times
@@ -196,8 +200,8 @@ class BPE(_TextSpec):
         alphabet = most_frequent(counts, min_count=self.min_count, max_size=None)
         if len(alphabet) > self.vocab_size:
             raise DataError(
-                f"vocab_size={self.vocab_size} must hold at least UNK and the {len(alphabet) - 1} "
-                f"characters of training; use vocab_size={2 * len(alphabet)} or more, or raise min_count={self.min_count}"
+                f"vocab_size={self.vocab_size} must hold at least UNK and the "
+                f"{len(alphabet) - 1} characters of training; use vocab_size={2 * len(alphabet)} or more, or raise min_count={self.min_count}"
             )
         vocabulary, merges = _merged(self, ready, alphabet)
         made = self._learnt(vocabulary, merges)
@@ -345,7 +349,7 @@ class TextEncoder(Encoder):
 
     def _text_tokens(self, text: str) -> list[tuple[str, int, int]]:
         made = self._tokenizer.encode(text)
-        return [(token, begin, end) for token, (begin, end) in zip(made.tokens, made.offsets, strict=True)]
+        return list(spans(text, list(zip(made.tokens, made.offsets, strict=True))))
 
     def _word_tokens(self, words: Sequence[str]) -> list[tuple[str, int, int]]:
         raise NotImplementedError
@@ -362,23 +366,27 @@ class TextEncoder(Encoder):
         return made
 
     def _piece(self, piece: str) -> list[int]:
-        if len(piece) > WINDOW:
-            return self._long(piece)
         ids = self._cut_up(piece)
         if len(piece) <= MEMO_LENGTH and len(self._memo) < MEMO_PIECES:
             self._memo[piece] = ids
         return ids
 
     def _cut_up(self, piece: str) -> list[int]:
+        if len(piece) > WINDOW:
+            return self._long(piece)
         ids: list[int] = self._tokenizer.encode(piece).ids
         return ids
 
     def _long(self, piece: str) -> list[int]:
-        def cut(text: str) -> list[tuple[int, tuple[int, int]]]:
-            made = self._tokenizer.encode(text)
-            return list(zip(made.ids, made.offsets, strict=True))
+        """The ids of a very long piece, cut between words (which BPE then cuts further)."""
 
-        return [number for window in windows(piece, cut) for number, _ in window]
+        def cut(text: str) -> list[Cut]:
+            made = self._tokenizer.encode(text)
+            words = groupby(zip(made.word_ids, made.ids, made.offsets, strict=True), key=itemgetter(0))
+            groups = (list(group) for _, group in words)
+            return [([i for _, i, _ in group], (group[0][2][0], group[-1][2][1])) for group in groups]
+
+        return [number for window in windows(piece, cut) for ids, _ in window for number in ids]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -395,7 +403,7 @@ class WordEncoder(TextEncoder):
 
     def _ids(self, item: Any) -> Any:
         if isinstance(item, str):
-            return self._by_pieces(_ready(item, self.spec.clean_html).split())
+            return self._by_pieces(word_pieces(_ready(item, self.spec.clean_html)))
         return [self._known.get(word, UNKNOWN) for word in map(self._normalized, item)]
 
     def _cut_up(self, piece: str) -> list[int]:
@@ -489,22 +497,3 @@ def _normalizing(spec: Any) -> Any:
         return made
 
     return normalized
-
-
-def _windowed(spec: Words, pieces: Mapping[str, int]) -> dict[str, int]:
-    """The pieces, the very long ones of them cut where no token is torn."""
-    made: Counter[str] = Counter()
-    pipe = pipeline(spec)
-
-    def cut(text: str) -> list[tuple[str, tuple[int, int]]]:
-        found = pipe.encode(text)
-        return [(text[begin:end], (begin, end)) for begin, end in found.offsets]
-
-    for piece, times in pieces.items():
-        if len(piece) <= WINDOW:
-            made[piece] += times
-            continue
-        for window in windows(piece, cut):
-            for token, _ in window:
-                made[token] += times
-    return made

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from recurra.data.encoder import UNKNOWN, expect, read_json, texts
@@ -28,11 +29,13 @@ WINDOW = 20_000
 """Characters of an unbroken piece of text that are tokenised at a time; bounds memory, never the result."""
 
 Merges: TypeAlias = tuple[tuple[str, str], ...]
+Cut: TypeAlias = tuple[Any, tuple[int, int]]
+"""A token, or its id, and where it begins and ends."""
 
-_WHITE = r"\t\n\x0b\x0c\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_WHITE = r"\t\n\x0b\x0c\r\x1c-\x1f \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """Exactly what Python's `str.split()` takes as white space."""
 
-_WIDE = r"\xa0\u2000-\u200a\u202f\u205f\u3000"
+_WIDE = r"\u00a0\u2000-\u200a\u202f\u205f\u3000"
 """White space that NFKC turns into a plain space."""
 
 _LETTER = r"[\p{L}\p{M}\p{N}]"
@@ -42,7 +45,9 @@ _INSIDE = r"['\u00b7\u05f3\u05f4\u200c\u200d]+"
 _IDEOGRAM = r"[\p{Han}\p{Hiragana}]\p{M}*"
 _WORD_LETTER = r"[[\p{L}\p{M}\p{N}]&&[^\p{Han}\p{Hiragana}]]"
 _WORD_SPLIT = rf"{_IDEOGRAM}|{_WORD_LETTER}+(?:{_INSIDE}{_WORD_LETTER}+)*|(?![{_WHITE}\p{{Cc}}\p{{Cf}}])\X"
-_BPE_SPLIT = rf" ?{_LETTER}+(?:{_INSIDE}{_LETTER}+)*| ?(?![{_WHITE}])\X|[{_WHITE}]"
+_LONGEST = "{1,100}"
+_BPE_SPLIT = rf" ?{_LETTER}{_LONGEST}(?:{_INSIDE}{_LETTER}{_LONGEST}){{0,10}}| ?(?![{_WHITE}])\X|[{_WHITE}]"
+"""A word here has a bounded length: the work of BPE grows faster than that."""
 
 _ASCII_WORD = re.compile(r"[a-zA-Z0-9]+(?:'+[a-zA-Z0-9]+)*|[!-~]")
 """What `_WORD_SPLIT` is within ASCII."""
@@ -61,6 +66,12 @@ _ENTITIES = {
     "#8230": "…", "eacute": "é", "egrave": "è", "agrave": "à", "ccedil": "ç", "auml": "ä", "ouml": "ö",
     "uuml": "ü", "szlig": "ß", "ntilde": "ñ", "euro": "€", "pound": "£", "amp": "&", "#38": "&",
 }  # fmt: skip
+
+_PLAIN_IDEOGRAM = r"[\u3041-\u3096\u4e00-\u9fff]"
+_IDEOGRAMS = re.compile(
+    rf"{_PLAIN_IDEOGRAM}(?=[\s!-~\u3001\u3002\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uff01-\uff5e]|\Z)"
+)
+"""Characters that are tokens of their own whatever stands before; what follows is no mark that joins them."""
 
 _UNSOUND = re.compile("[\0\ud800-\udfff]")
 _TAGS = re.compile(_TAG)
@@ -89,6 +100,13 @@ def sound(text: str) -> str:
 def without_tags(text: str) -> str:
     """Return the text with HTML tags as single spaces, as the pipeline's own first rule has it."""
     return _TAGS.sub(" ", text) if "<" in text else text
+
+
+def word_pieces(text: str) -> list[str]:
+    """Return the text of `Words` in pieces that share no token: at white space and around ideograms."""
+    if not text.isascii() and _IDEOGRAMS.search(text):
+        text = _IDEOGRAMS.sub(r" \g<0> ", text)
+    return text.split()
 
 
 def piece_pattern(normalize: str) -> re.Pattern[str]:
@@ -205,27 +223,49 @@ def _check_pipeline(rules: TextRules, content: Mapping[str, Any]) -> None:
         )
 
 
-def windows(text: str, cut: Any) -> Iterator[list[Any]]:
+def windows(text: str, cut: Callable[[str], list[Cut]]) -> Iterator[list[Cut]]:
     """Yield the tokens of a long unbroken text, `WINDOW` characters at a time.
 
-    cut: text -> tokens as (token, (begin, end)). The last tokens of a window may look other than in the whole
-        (a
+    cut: text -> tokens as (token, (begin, end)). The last tokens of a window may look other than in the whole (a
     word torn in two), so they are left to the next one; those before them cannot.
     """
     begin, size = 0, WINDOW
     while begin + size < len(text):
         found = cut(text[begin : begin + size])
-        settled = found[:-_UNSETTLED]
-        if settled and found[-_UNSETTLED][1][0]:
-            yield settled
-            begin, size = begin + found[-_UNSETTLED][1][0], WINDOW
+        seam = _seam(found)
+        if seam:
+            yield found[:seam]
+            begin, size = begin + found[seam][1][0], WINDOW
         else:
             size *= 2
     yield cut(text[begin:])
 
 
 _UNSETTLED = 8
-"""Tokens that what follows them can still change, generously: an entity of HTML makes up to four."""
+"""Tokens that what follows them can still change, generously: a torn entity of HTML makes up to four."""
+
+
+def _seam(found: Sequence[Cut]) -> int:
+    """The last settled token that begins exactly where the one before it ends; 0 if there is none.
+
+    Between tokens that do not touch stands something that normalisation has used up (a mark, an entity's name),
+    and it is not known for which of the two.
+    """
+    for place in range(len(found) - _UNSETTLED, 0, -1):
+        if found[place][1][0] == found[place - 1][1][1]:
+            return place
+    return 0
+
+
+def spans(text: str, cuts: Sequence[tuple[str, tuple[int, int]]]) -> Iterator[tuple[str, int, int]]:
+    """Yield (token, begin, end) with the marks and the entity that normalisation joined into a token."""
+    for place, (token, (begin, end)) in enumerate(cuts):
+        limit = cuts[place + 1][1][0] if place + 1 < len(cuts) else len(text)
+        while end < limit and unicodedata.category(text[end]).startswith("M"):
+            end += 1
+        if text[begin:end] == ";" != token:
+            begin = text.rfind("&", 0, end)
+        yield token, begin, end
 
 
 def plain_words(rules: TextRules, piece: str) -> list[str] | None:
@@ -237,16 +277,36 @@ def plain_words(rules: TextRules, piece: str) -> list[str] | None:
 
 def token_counts(rules: TextRules, counted: Mapping[str, int]) -> Counter[str]:
     """Return how often each token occurs in pieces of text that occur so and so often."""
-    made = pipeline(rules)
-    normalizer, pre_tokenizer = made.normalizer, made.pre_tokenizer
+    cut = _cutter(rules)
     counts: Counter[str] = Counter()
     for piece, times in counted.items():
-        found = plain_words(rules, piece)
-        if found is None:
-            found = [token for token, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(piece))]
-        for token in found:
+        for token in _tokens(rules, piece, cut):
             counts[token] += times
     return counts
+
+
+def _tokens(rules: TextRules, piece: str, cut: Callable[[str], list[Cut]]) -> Iterable[str]:
+    found = plain_words(rules, piece)
+    if found is not None:
+        return found
+    parts = windows(piece, cut) if len(piece) > WINDOW else [cut(piece)]
+    return (token for part in parts for token, _ in part)
+
+
+def _cutter(rules: TextRules) -> Callable[[str], list[Cut]]:
+    """What cuts a piece of text into tokens before there is a vocabulary."""
+    from tokenizers import PreTokenizedString
+
+    made = pipeline(rules)
+    normalizer, pre_tokenizer = made.normalizer, made.pre_tokenizer
+
+    def cut(piece: str) -> list[Cut]:
+        text = PreTokenizedString(piece)
+        text.normalize(normalizer.normalize)
+        pre_tokenizer.pre_tokenize(text)
+        return [(token, place) for token, place, _ in text.get_splits("original", "char")]
+
+    return cut
 
 
 def most_frequent(counts: Mapping[str, int], *, min_count: int, max_size: int | None) -> tuple[str, ...]:
