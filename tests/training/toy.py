@@ -11,7 +11,8 @@ import torch
 from recurra import kernels
 from recurra.kernels import RecurWeights
 from recurra.ragged import Ragged
-from recurra.training.problem import averaging_weights
+from recurra.spec import Training
+from recurra.training import Callback, Fitted, StepEvent, averaging_weights
 
 ROLES = {
     "table": "embedding", "w_ih": "weight", "w_hh": "recurrent", "b_ih": "bias", "b_hh": "bias",
@@ -32,9 +33,7 @@ def made_data(count: int, seed: int) -> tuple[Ragged, np.ndarray]:
 
 
 class Toy:
-    """See `Problem`. `window`: train in windows of so many steps; `poison`: steps (by seed order) that give
-    NaN.
-    """
+    """See `Problem`. window: train in windows of so many steps; poisoned: calls of `loss` that give NaN."""
 
     def __init__(
         self,
@@ -76,6 +75,12 @@ class Toy:
         self.parameters = {
             name: (random.normal(size=shape) * 0.3).astype(np.float32) for name, shape in shapes.items()
         }
+
+    @classmethod
+    def of(cls, training: Training, **options: Any) -> Toy:
+        """The problem as a task makes it: the options of `training` that concern data and loss are its own."""
+        names = ("average", "class_weight", "label_smoothing", "sequence_length")
+        return cls(**{name: getattr(training, name) for name in names}, **options)
 
     def windows(self, index: np.ndarray) -> int:
         longest = int(self.lengths[index].max())
@@ -121,3 +126,26 @@ class Toy:
 def same_bits(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
     """Tell whether two sets of parameters are equal bit for bit."""
     return a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def fitted_to_compare(fitted: Fitted) -> dict[str, Any]:
+    """Everything in an outcome that must be the same after an exact resume: all but the clock."""
+    history = fitted.history.to_dict()
+    for record in history["epochs"]:
+        record.pop("seconds")
+    history["steps"].pop("seconds")
+    weights = {name: value.tobytes() for name, value in fitted.parameters.items()}
+    last = {name: value.tobytes() for name, value in fitted.last_parameters.items()}
+    counts = (fitted.best_epoch, fitted.best_score, fitted.stopped_by, fitted.steps, fitted.skipped_steps)
+    return {"weights": weights, "last": last, "history": history, "counts": counts}
+
+
+class StopAfter(Callback):
+    """Asks to stop after so many steps of this sitting."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def on_step(self, event: StepEvent) -> bool | None:
+        self.left -= 1
+        return self.left == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from recurra.training.callbacks import BeginEvent, Callback, EpochEvent, StepEvent
 from recurra.training.device import resolve_device
 from recurra.training.finder import FoundRate, find_learning_rate
-from recurra.training.fit import fit
 from recurra.training.fitted import Fitted
+from recurra.training.fitting import fit
 from recurra.training.history import History
 from recurra.training.memory import MemoryEstimate, estimate_memory
 from recurra.training.problem import Problem, averaging_weights

@@ -38,12 +38,13 @@ def compute_gradients(
     seed: int,
     window: int = 0,
     carried: Sequence[Carried] = (),
+    backward: bool = True,
 ) -> Pass:
     """Leave in `.grad` the gradient of the mean loss over all sequences of `batches` in this window.
 
     The gradient of each batch is taken times the batch's weight and the sum divided by all weight, so that
     several small batches make the same step as one large one, up to rounding. Batches that have no such
-    window are left out.
+    window are left out. Without `backward` the loss alone is measured.
     """
     parts: list[tuple[float, float]] = []
     states: list[Carried] = []
@@ -56,12 +57,12 @@ def compute_gradients(
         losses, weights, state = problem.loss(parameters, index, seed=part_seed, window=window, state=state)
         mean = weighted_mean(losses, weights)
         weight = math.fsum(weights.detach().tolist())
-        if weight > 0:
+        if weight > 0 and backward:
             mean.backward(None if len(batches) == 1 else torch.full_like(mean, weight))
         parts.append((float(mean.detach()), weight))
         states.append(detached(state))
     total = math.fsum(weight for _, weight in parts)
-    if len(batches) > 1 and total > 0:
+    if len(batches) > 1 and total > 0 and backward:
         scale_gradients(parameters, 1.0 / total)
     return Pass(loss=_mean_loss(parts, total), weight=total, carried=states)
 

@@ -72,13 +72,15 @@ class History:
         return {name: np.asarray(column, dtype=np.float64) for name, column in named.items()}
 
     @classmethod
-    def restored(cls, epochs: Sequence[Mapping[str, Any]], arrays: Mapping[str, Array]) -> History:
-        """Rebuild what `arrays` and `epochs` were taken from."""
-        history = cls(epochs=[dict(record) for record in epochs])
-        for name, column in arrays.items():
-            kind, _, key = name.partition(".")
-            (history.steps if kind == "steps" else history.layers)[key] = column.tolist()
-        return history
+    def restored(
+        cls, epochs: Sequence[Mapping[str, Any]], layers: Sequence[str], arrays: Mapping[str, Array]
+    ) -> History:
+        """Rebuild what `arrays`, `epochs` and the names of the `layers` were taken from."""
+        return cls(
+            epochs=[dict(record) for record in epochs],
+            steps={name: arrays[f"steps.{name}"].tolist() for name in COLUMNS},
+            layers={name: arrays[f"layers.{name}"].tolist() for name in layers},
+        )
 
 
 def _plain(value: Any) -> Any:

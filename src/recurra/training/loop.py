@@ -26,6 +26,11 @@ Watch = Callable[[str], None]
 """Called after every "step" and scored "epoch", and before the "stop"; may save the state or raise."""
 
 
+def is_good(loss: float, norm: float) -> bool:
+    """Tell whether a step may be applied: its loss and all its gradients are finite."""
+    return math.isfinite(loss) and math.isfinite(norm)
+
+
 class Loop:
     """One training run over a problem: parameters, optimizer and `State`, moved on step by step.
 
@@ -117,7 +122,7 @@ class Loop:
         )
         norm, layers = norms_by_layer(self.parameters, self.problem.layers)
         rate = rate_at(training, state.base_rate, self._place(steps, windows))
-        good = math.isfinite(done.loss) and math.isfinite(norm)
+        good = is_good(done.loss, norm)
         if good and done.weight > 0:
             self._keep_good()
             clip_gradients(self.parameters, training.gradient_clip, training.clip_by, norm)
@@ -184,8 +189,8 @@ class Loop:
         """Score the weights as they are, keep them if they are the best, and record the epoch."""
         state = self.state
         weights = snapshot(self.parameters)
-        usable = all_finite(weights)
-        split, scores = self.scores(weights) if usable else ("validation", {})
+        split, scores = self.scores(weights) if all_finite(weights) else ("validation", {})
+        usable = math.isfinite(scores.get("loss", math.nan))
         score = state.monitor.read(scores) if usable else math.nan
         improved = state.monitor.update(score, state.epoch + 1)
         if improved:

@@ -53,8 +53,8 @@ class Monitor:
         return float(scores[self.name])
 
     def better(self, score: float) -> bool:
-        """Tell whether `score` is strictly better than the best so far; NaN never is."""
-        if math.isnan(score) or (math.isinf(score) and (score > 0) != self.higher):
+        """Tell whether `score` is strictly better than the best so far; NaN and infinity never are."""
+        if not math.isfinite(score):
             return False
         if self.score is None:
             return True

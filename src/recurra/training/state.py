@@ -112,6 +112,7 @@ def pack(
         "monitor": asdict(state.monitor),
         "tally": asdict(state.tally),
         "epochs": state.history.epochs,
+        "layers": list(state.history.layers),
         "carried": _packed_tree(state.carried, arrays),
     }
     return arrays, record
@@ -146,7 +147,7 @@ def _unpacked(
         tally=Tally(**record["tally"]),
         good=_group(arrays, "good/"),
         best=_group(arrays, "best/") or None,
-        history=History.restored(record["epochs"], _group(arrays, "history/")),
+        history=History.restored(record["epochs"], record["layers"], _group(arrays, "history/")),
         carried=_unpacked_tree(record["carried"], arrays, device),
         **{name: record[name] for name in PLAIN},
     )
