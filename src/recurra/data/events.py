@@ -21,8 +21,8 @@ from recurra.data.encoder import (
     texts,
     truncated,
 )
-from recurra.data.signal import NumericEncoding, NumericSpec, one_sequence, timed
-from recurra.data.steps import Steps, check_names, holds_texts, read_steps
+from recurra.data.signal import NumericEncoding, NumericSpec, timed
+from recurra.data.steps import Steps, check_names, holds_texts, one_sequence, read_steps
 from recurra.errors import CorruptBundleError, DataError, SpecError, nearest
 from recurra.ragged import Array, Ragged
 from recurra.spec import option

@@ -21,7 +21,7 @@ from recurra.data.encoder import (
     truncated,
 )
 from recurra.data.scaler import MISSING, SCALINGS, Scaler, log1p
-from recurra.data.steps import TIME, Floats, IsCategory, Steps, default_names, in_order, read_steps
+from recurra.data.steps import TIME, Floats, Steps, default_names, in_order, one_sequence, read_steps
 from recurra.errors import CorruptBundleError, DataError, SpecError
 from recurra.ragged import Array, Ragged
 from recurra.spec import option
@@ -234,20 +234,3 @@ def timed(memory: Memory, spec: NumericSpec, steps: Steps) -> Memory:
     if spec.elapsed_time and steps.time is not None and len(steps.time):
         return {**memory, TIME: float(steps.time[-1])}
     return memory
-
-
-def one_sequence(item: Any, width: int, is_category: IsCategory | None = None) -> Steps:
-    """Read what a stream is handed: one step, or several, of one sequence."""
-    if isinstance(item, Mapping):
-        named = {str(name): cell for name, cell in item.items()}
-        values = named.pop("values", None)
-        columns = {name: np.asarray([cell]) for name, cell in named.items()}
-        rows = np.zeros((1, 0)) if values is None else np.asarray(values).reshape(1, -1)
-        batch = Ragged(values=rows, offsets=np.asarray([0, 1]), columns=columns)
-        return read_steps(batch, is_category=is_category)
-    if isinstance(item, (list, tuple)) and item and isinstance(item[0], Mapping):
-        return read_steps([item], is_category=is_category)
-    cells = np.asarray(item)
-    if cells.ndim == 0 or (cells.ndim == 1 and width != 1):
-        cells = cells.reshape(1, -1)
-    return read_steps([cells], is_category=is_category)

@@ -74,6 +74,34 @@ def read_steps(inputs: Any, features: Any = None, *, is_category: IsCategory | N
     return steps
 
 
+def one_sequence(item: Any, width: int, is_category: IsCategory | None = None) -> Steps:
+    """Read what a stream is handed: one step of `width` features, or several, of one sequence.
+
+    A step is a number or id, a row of numbers, or a mapping of names to cells ("values": those without names).
+    """
+    if isinstance(item, Mapping):
+        named = {str(name): cell for name, cell in item.items()}
+        values = named.pop("values", None)
+        columns = {name: np.asarray([cell]) for name, cell in named.items()}
+        rows = np.zeros((1, 0)) if values is None else np.asarray(values).reshape(1, -1)
+        return read_steps(Ragged(values=rows, offsets=np.asarray([0, 1]), columns=columns), is_category=is_category)
+    if isinstance(item, (list, tuple)) and item and isinstance(item[0], Mapping):
+        return read_steps([item], is_category=is_category)
+    cells = np.asarray(item)
+    if cells.ndim == 0 or (cells.ndim == 1 and width != 1):
+        cells = cells.reshape(1, -1)
+    if is_category is None and cells.dtype.kind == "f" and cells.ndim == 2:
+        return _plain(cells.astype(np.float64))
+    return read_steps([cells], is_category=is_category)
+
+
+def _plain(values: Floats) -> Steps:
+    offsets = np.asarray([0, len(values)], dtype=np.int64)
+    made = Steps(values=values, names=None, categories={}, time=None, offsets=offsets)
+    _check_finite(made)
+    return made
+
+
 def _joined(inputs: Any, ids: bool) -> Ragged:
     if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, Iterable):
         raise DataError(f"inputs must be a Ragged or a list of sequences, got {type(inputs).__name__}")

@@ -201,7 +201,8 @@ class BPE(_TextSpec):
         if len(alphabet) > self.vocab_size:
             raise DataError(
                 f"vocab_size={self.vocab_size} must hold at least UNK and the "
-                f"{len(alphabet) - 1} characters of training; use vocab_size={2 * len(alphabet)} or more, or raise min_count={self.min_count}"
+                f"{len(alphabet) - 1} characters of training; use vocab_size={2 * len(alphabet)} or more, "
+                f"or raise min_count={self.min_count}"
             )
         vocabulary, merges = _merged(self, ready, alphabet)
         made = self._learnt(vocabulary, merges)
