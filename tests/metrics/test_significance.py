@@ -83,7 +83,7 @@ def test_mcnemar_equals_the_worked_examples() -> None:
     assert (result.statistic, result.units) == (59, 314)
     assert result.effect == pytest.approx(62 / 314)
     # Fagerland, Lydersen & Laake (2014), [[1, 1], [7, 12]]: exact p = 0.0703; Bonett-Price -0.508 to -0.013.
-    cells = [(1, 1)] + [(1, 0)] + [(0, 1)] * 7 + [(0, 0)] * 12
+    cells = [(1, 1), (1, 0), *[(0, 1)] * 7, *[(0, 0)] * 12]
     result = sig.mcnemar(*zip(*cells, strict=True))
     assert result.p == pytest.approx(0.0703, abs=5e-5)
     assert result.interval == pytest.approx((-0.508, -0.013), abs=6e-4)
@@ -238,6 +238,34 @@ def test_holm_equals_statsmodels_and_leaves_out_what_was_not_tested() -> None:
     assert adjusted[[0, 2]] == pytest.approx([0.02, 0.02])
     assert math.isnan(adjusted[1])
     assert sig.holm([]).tolist() == []
+
+
+# Demšar (2006), table 6: AUC of C4.5+cf and C4.5+m+cf on the same sets. The last but one is printed 0.975 for
+# both there, but ranked 2 and 3: the last digit here keeps that order.
+C45_CF = [0.771, 0.590, 0.968, 0.654, 0.886, 0.916, 0.609, 0.563, 0.866, 1.0, 0.965, 0.614, 0.9751, 0.946]
+C45_M_CF = [0.798, 0.569, 0.967, 0.657, 0.898, 0.931, 0.685, 0.625, 0.875, 1.0, 0.962, 0.669, 0.975, 0.970]
+
+
+def test_mean_ranks_equal_demsars_example() -> None:
+    table = np.array([C45, C45_M, C45_CF, C45_M_CF]).T
+    result = sig.compare_ranks(table, ["c45", "m", "cf", "m+cf"])
+    assert dict(zip(result.names, result.mean_ranks, strict=True)) == pytest.approx(
+        {"m+cf": 1.964, "m": 2.000, "cf": 2.893, "c45": 3.143}, abs=5e-4
+    )
+    assert result.statistic == pytest.approx(3.69, abs=0.01)
+    assert result.critical_difference == pytest.approx(1.25, abs=0.005)
+
+
+def test_friedman_equals_scipy_and_alike_methods_form_cliques() -> None:
+    table = np.random.default_rng(3).normal([0, 0.1, 0.2, 2, 2.1], size=(30, 5))
+    result = sig.compare_ranks(table, list("abcde"))
+    chi = stats.friedmanchisquare(*table.T).statistic
+    assert result.statistic == pytest.approx(29 * chi / (30 * 4 - chi))
+    assert [set(clique) for clique in result.cliques] == [{"d", "e"}, {"a", "b", "c"}]
+    assert sig.compare_ranks(-table, list("abcde"), higher_is_better=False).names == result.names
+    assert sig.compare_ranks([[2, 1], [2, 1]], ["a", "b"]).p == 0.0
+    with pytest.warns(MetricWarning, match="at least two units and two methods"):
+        assert math.isnan(sig.compare_ranks([[1, 2]], ["a", "b"]).p)
 
 
 def test_mean_interval_equals_scipy() -> None:

@@ -5,15 +5,6 @@
 and `abstention` promise coverage and error rates; `significance` tests differences.
 """
 
-from recurra.metrics import (
-    abstention,
-    conformal,
-    forecasting,
-    ranking,
-    significance,
-    spans,
-    text,
-)
 from recurra.metrics.by_task import (
     DEFAULT_MONITOR,
     HIGHER_IS_BETTER,
@@ -78,7 +69,6 @@ __all__ = [
     "PrecisionRecallCurve",
     "RocCurve",
     "Threshold",
-    "abstention",
     "accuracy",
     "average_precision",
     "averaged_scores",
@@ -91,13 +81,11 @@ __all__ = [
     "class_scores",
     "classification_scores",
     "confidence_summary",
-    "conformal",
     "confusion_matrix",
     "decide",
     "detection_scores",
     "expected_calibration_error",
     "forecast_scores",
-    "forecasting",
     "generation_scores",
     "hamming_loss",
     "higher_is_better",
@@ -111,7 +99,6 @@ __all__ = [
     "multilabel_scores",
     "pr_curve",
     "r2",
-    "ranking",
     "recommendation_scores",
     "regression_scores",
     "residuals",
@@ -119,10 +106,7 @@ __all__ = [
     "roc_auc",
     "roc_curve",
     "scores",
-    "significance",
     "span_scores",
-    "spans",
     "tagging_scores",
-    "text",
     "transcription_scores",
 ]

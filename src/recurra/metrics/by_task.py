@@ -10,16 +10,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import SpecError, nearest
-from recurra.metrics import (
-    calibration,
-    classification,
-    curves,
-    forecasting,
-    ranking,
-    regression,
-    spans,
-    text,
-)
+from recurra.metrics.calibration import brier, class_probabilities, expected_calibration_error, log_loss
 from recurra.metrics.checks import (
     Array,
     Floats,
@@ -33,6 +24,21 @@ from recurra.metrics.checks import (
     encode,
     same_length,
 )
+from recurra.metrics.classification import (
+    AVERAGES,
+    Average,
+    accuracy,
+    averaged_scores,
+    balanced_accuracy,
+    class_scores,
+    hamming_loss,
+)
+from recurra.metrics.curves import average_precision, roc_auc
+from recurra.metrics.forecasting import forecast_scores
+from recurra.metrics.ranking import ranks_in, recommendation_scores
+from recurra.metrics.regression import finite_or_none, mae, mape, mse, r2, rmse
+from recurra.metrics.spans import tagging_scores
+from recurra.metrics.text import generation_scores, language_model_scores, transcription_scores
 from recurra.metrics.thresholds import DEFAULT_THRESHOLD, decide
 
 _RATIOS = ("precision", "recall", "f1")
@@ -133,7 +139,7 @@ def scores(task: str, y_true: Any, y_pred: Any, **options: Any) -> dict[str, flo
 
 def json_scores(scores: Mapping[str, float]) -> dict[str, float | None]:
     """Return the scores for JSON, which has no `nan`: `None` stands for an undefined score."""
-    return {name: regression.finite_or_none(value) for name, value in scores.items()}
+    return {name: finite_or_none(value) for name, value in scores.items()}
 
 
 def classification_scores(
@@ -158,14 +164,14 @@ def classification_scores(
     that occur in the truth; log_loss, brier, expected_calibration_error (15 bins). Two classes: also
     precision, recall and f1 of the second one.
     """
-    table = calibration.class_probabilities(probabilities, labels)
+    table = class_probabilities(probabilities, labels)
     same_length(y_true=y_true, probabilities=table)
     names = list(range(table.shape[1])) if labels is None else labels
     truth = encode("y_true", y_true, names)
     predicted = _predictions(table, names, y_pred, threshold)
-    result = {"accuracy": classification.accuracy(truth, predicted)}
+    result = {"accuracy": accuracy(truth, predicted)}
     with _quiet(when=len(truth) == 0):
-        result["balanced_accuracy"] = classification.balanced_accuracy(truth, predicted)
+        result["balanced_accuracy"] = balanced_accuracy(truth, predicted)
         result |= _averages(truth, predicted, ("macro", "weighted"))
         result |= _second_class(truth, predicted) if table.shape[1] == 2 else {}
         result |= _probability_scores(truth, table, probabilities)
@@ -182,15 +188,15 @@ def _predictions(table: Floats, labels: Labels, y_pred: Any, threshold: float | 
     return decide(table[:, 1], threshold).astype(np.int64)
 
 
-def _averages(truth: Array, predicted: Array, kinds: tuple[classification.Average, ...]) -> dict[str, float]:
-    averaged = {kind: classification.averaged_scores(truth, predicted, kind, warn=False) for kind in kinds}
+def _averages(truth: Array, predicted: Array, kinds: tuple[Average, ...]) -> dict[str, float]:
+    averaged = {kind: averaged_scores(truth, predicted, kind, warn=False) for kind in kinds}
     return {f"{name}_{kind}": getattr(averaged[kind], name) for kind in kinds for name in _RATIOS}
 
 
 def _second_class(truth: Integers, predicted: Integers) -> dict[str, float]:
     if len(truth) == 0:
         return dict.fromkeys(_RATIOS, float("nan"))
-    both = classification.class_scores(truth, predicted, labels=(0, 1), warn=False)
+    both = class_scores(truth, predicted, labels=(0, 1), warn=False)
     return {name: float(getattr(both, name)[1]) for name in _RATIOS}
 
 
@@ -198,11 +204,11 @@ def _probability_scores(truth: Integers, table: Floats, given: Any) -> dict[str,
     occurring = np.array([1]) if table.shape[1] == 2 else np.unique(truth)
     one_vs_rest = truth[:, None] == occurring
     return {
-        "roc_auc": curves.roc_auc(one_vs_rest, table[:, occurring]),
-        "average_precision": curves.average_precision(one_vs_rest, table[:, occurring]),
-        "log_loss": calibration.log_loss(truth, given),
-        "brier": calibration.brier(truth, table),
-        "expected_calibration_error": calibration.expected_calibration_error(truth, table),
+        "roc_auc": roc_auc(one_vs_rest, table[:, occurring]),
+        "average_precision": average_precision(one_vs_rest, table[:, occurring]),
+        "log_loss": log_loss(truth, given),
+        "brier": brier(truth, table),
+        "expected_calibration_error": expected_calibration_error(truth, table),
     }
 
 
@@ -223,24 +229,24 @@ def multilabel_scores(
     if labels is not None:
         same_length(labels=labels, probability_columns=range(table.shape[1]))
     called = decide(table, threshold)
-    result = {"subset_accuracy": classification.accuracy(truth, called)}
+    result = {"subset_accuracy": accuracy(truth, called)}
     with _quiet(when=len(truth) == 0):
-        result["hamming_loss"] = classification.hamming_loss(truth, called)
-        result |= _averages(truth, called, classification.AVERAGES)
+        result["hamming_loss"] = hamming_loss(truth, called)
+        result |= _averages(truth, called, AVERAGES)
         result |= {
-            "roc_auc": curves.roc_auc(truth, table),
-            "average_precision": curves.average_precision(truth, table),
-            "log_loss": calibration.log_loss(truth, probabilities),
-            "brier": calibration.brier(truth, table),
-            "expected_calibration_error": calibration.expected_calibration_error(truth, table),
+            "roc_auc": roc_auc(truth, table),
+            "average_precision": average_precision(truth, table),
+            "log_loss": log_loss(truth, probabilities),
+            "brier": brier(truth, table),
+            "expected_calibration_error": expected_calibration_error(truth, table),
         }
     return result
 
 
 def regression_scores(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> dict[str, float]:
     """Return mse, rmse, mae, mape and r2. y_true, y_pred: (rows,) or (rows, K), averaged over columns."""
-    functions = (regression.rmse, regression.mae, regression.mape, regression.r2)
-    result = {"mse": regression.mse(y_true, y_pred, sample_weight=sample_weight)}
+    functions = (rmse, mae, mape, r2)
+    result = {"mse": mse(y_true, y_pred, sample_weight=sample_weight)}
     with _quiet(when=len(y_true) == 0):
         result |= {f.__name__: f(y_true, y_pred, sample_weight=sample_weight) for f in functions}
     return result
@@ -254,9 +260,9 @@ def detection_scores(y_true: Any, score: Any, *, threshold: float | None = None)
     not "adjusted": finding one point of a long anomaly is not finding all of it.
     """
     truth, values = as_outcomes("y_true", y_true), as_floats("score", score, ndim=1)
-    result = {"roc_auc": curves.roc_auc(truth, values)}
+    result = {"roc_auc": roc_auc(truth, values)}
     with _quiet(when=len(truth) == 0):
-        result["average_precision"] = curves.average_precision(truth, values)
+        result["average_precision"] = average_precision(truth, values)
     if threshold is not None:
         result |= _second_class(truth.astype(np.int64), (values >= threshold).astype(np.int64))
     return result
@@ -264,11 +270,11 @@ def detection_scores(y_true: Any, score: Any, *, threshold: float | None = None)
 
 def _language_model(y_true: Any, y_pred: Any, **options: Any) -> dict[str, float]:
     same_length(y_true=y_true, y_pred=y_pred)
-    return text.language_model_scores(y_pred, **options)
+    return language_model_scores(y_pred, **options)
 
 
 def _recommender(y_true: Any, y_pred: Any, **options: Any) -> dict[str, float]:
-    return ranking.recommendation_scores(ranking.ranks_in(y_true, y_pred), **options)
+    return recommendation_scores(ranks_in(y_true, y_pred), **options)
 
 
 @contextmanager
@@ -286,11 +292,11 @@ _BY_TASK: dict[str, Callable[..., dict[str, float]]] = {
     "classifier": classification_scores,
     "multilabel": multilabel_scores,
     "regressor": regression_scores,
-    "tagger": spans.tagging_scores,
+    "tagger": tagging_scores,
     "language-model": _language_model,
-    "forecaster": forecasting.forecast_scores,
-    "translator": text.generation_scores,
-    "transcriber": text.transcription_scores,
+    "forecaster": forecast_scores,
+    "translator": generation_scores,
+    "transcriber": transcription_scores,
     "recommender": _recommender,
     "anomaly-detector": detection_scores,
 }

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import DataError, SpecError
-from recurra.metrics import regression
 from recurra.metrics.checks import Floats, MetricWarning, as_floats, as_probabilities, undefined
+from recurra.metrics.regression import mae, mape, rmse
 
 
 def _pair(y_true: Any, y_pred: Any) -> tuple[Floats, Floats]:
@@ -183,9 +183,9 @@ def forecast_scores(
     """
     truth, predicted = _pair(y_true, y_pred)
     flat = truth.ravel(), predicted.ravel()
-    result = {"mae": regression.mae(*flat), "rmse": regression.rmse(*flat)}
+    result = {"mae": mae(*flat), "rmse": rmse(*flat)}
     if truth.size:
-        result |= {"mape": regression.mape(*flat), "smape": smape(truth, predicted)}
+        result |= {"mape": mape(*flat), "smape": smape(truth, predicted)}
     if history is not None:
         rows = [history] if truth.ndim == 1 else list(history)
         result["mase"] = mase(truth, predicted, history, season=season)

@@ -11,14 +11,15 @@ series or fold, never the seed: seeds tell how a method varies, not whether it i
 | data sets or series | `wilcoxon` |
 | losses along time | `diebold_mariano`, `moving_block_bootstrap` |
 | several of these at once | `holm` on their p-values |
+| many methods on many data sets | `compare_ranks` |
 """
 
 from recurra.metrics.significance.bootstrap import paired_bootstrap, paired_bootstrap_of
 from recurra.metrics.significance.dependent import block_length, diebold_mariano, moving_block_bootstrap
+from recurra.metrics.significance.many import RankComparison, compare_ranks, holm
 from recurra.metrics.significance.paired import (
     corrected_resampled_t,
     effect_size,
-    holm,
     mcnemar,
     mean_interval,
 )
@@ -26,8 +27,10 @@ from recurra.metrics.significance.ranks import wilcoxon
 from recurra.metrics.significance.result import Significance
 
 __all__ = [
+    "RankComparison",
     "Significance",
     "block_length",
+    "compare_ranks",
     "corrected_resampled_t",
     "diebold_mariano",
     "effect_size",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recurra.errors import DataError, SpecError
+from recurra.errors import SpecError
 from recurra.metrics.checks import Floats, as_floats, as_outcomes, same_length, undefined
 from recurra.metrics.significance.result import (
     LEVEL,
@@ -165,21 +165,3 @@ def mean_interval(values: Any, *, level: float = LEVEL) -> tuple[float, float]:
     error = float(scores.std(ddof=1)) / math.sqrt(len(scores))
     width = float(scipy_module("stats").t.ppf(0.5 + level / 2, len(scores) - 1)) * error
     return float(scores.mean()) - width, float(scores.mean()) + width
-
-
-def holm(p_values: Any) -> Floats:
-    """Return Holm's adjusted p-values: the k-th smallest of m times (m - k + 1), made monotone, at most 1.
-
-    Holm (1979), "A simple sequentially rejective multiple test procedure". Rejecting where the adjusted p is
-    at most alpha keeps the chance of any false rejection at alpha, whatever the dependence.
-    p_values: (m,) between 0 and 1; a `nan` is a test that was not made: it stays and is not counted.
-    """
-    values = np.asarray(p_values, dtype=np.float64)
-    if values.ndim != 1 or np.any((values < 0) | (values > 1)):
-        raise DataError("p_values must be one row of numbers between 0 and 1")
-    adjusted = np.full(len(values), math.nan)
-    made = np.flatnonzero(~np.isnan(values))
-    order = made[np.argsort(values[made], kind="stable")]
-    steps = values[order] * np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return adjusted

@@ -38,7 +38,7 @@ def wilcoxon(a: Any, b: Any, *, level: float = LEVEL) -> Significance:
         return no_result(name, "there are no units", math.nan, measure, level, 0)
     if not differences.any():
         return no_difference(name, measure, level, units)
-    ranks = _mean_ranks(np.abs(differences))
+    ranks = mean_ranks(np.abs(differences))
     upper = float(ranks[differences > 0].sum() + ranks[differences == 0].sum() / 2)
     lower = float(ranks.sum() - upper)
     return Significance(
@@ -53,7 +53,8 @@ def wilcoxon(a: Any, b: Any, *, level: float = LEVEL) -> Significance:
     )
 
 
-def _mean_ranks(sizes: Floats) -> Floats:
+def mean_ranks(sizes: Floats) -> Floats:
+    """Return ranks from 1 for the smallest; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(sizes, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[inverse], dtype=np.float64)
