@@ -6,21 +6,25 @@ import math
 
 import pytest
 
+from recurra.errors import SpecError
 from recurra.spec import Training
-from recurra.training.monitor import Monitor, higher_is_better
+from recurra.training.monitor import Monitor
 from training.toy import Toy
 
 
 @pytest.mark.parametrize(
-    "name", ["loss", "log_loss", "rmse", "mae", "brier", "perplexity", "calibration_error"]
+    ("name", "higher"), [("accuracy", True), ("validation_accuracy", True), ("loss", False)]
 )
-def test_of_errors_and_losses_less_is_better(name: str) -> None:
-    assert not higher_is_better(name)
+def test_scores_go_the_way_that_their_names_say(name: str, higher: bool) -> None:
+    problem = Toy()
+    problem.monitor = "something else"
+    found = Monitor.of(problem, Training(monitor=name))
+    assert (found.name, found.higher) == (name.removeprefix("validation_"), higher)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "f1", "macro_f1", "r2", "roc_auc", "recall_at_10"])
-def test_of_other_scores_more_is_better(name: str) -> None:
-    assert higher_is_better(name)
+def test_an_unknown_score_is_refused() -> None:
+    with pytest.raises(SpecError, match="got 'acuracy'; did you mean 'accuracy'"):
+        Monitor.of(Toy(), Training(monitor="acuracy"))
 
 
 def test_the_problem_says_which_way_its_own_score_goes() -> None:

@@ -87,8 +87,8 @@ def _gains(
         yield gain
         if worse > abs(before.loss):
             return
-        clip_gradients(parameters, training.gradient_clip, training.clip_by, norm)
-        optimizer.step(low * (high / low) ** (place / max(1, steps - 1)))
+        scale = clip_gradients(parameters, training.gradient_clip, training.clip_by, norm)
+        optimizer.step(low * (high / low) ** (place / max(1, steps - 1)), scale)
 
 
 def _smoothed(values: list[float]) -> list[float]:

@@ -137,8 +137,7 @@ class _Forward(Callback):
 
 def _check_monitor(loop: Loop) -> None:
     """Refuse a misspelt monitor now, not after the first epoch; that takes one round of scores."""
-    name = loop.training.monitor
-    if name not in (None, "loss", loop.problem.monitor):
+    if loop.training.monitor not in (None, "loss"):
         loop.state.monitor.read(loop.scores(loop.state.good)[1])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from recurra.kernels import weighted_mean
+from recurra.kernels import norms, weighted_mean
 from recurra.training.batches import mixed_seed
 from recurra.training.problem import Carried, IndexArray, Problem
 
@@ -90,42 +90,27 @@ def detached(state: Carried) -> Carried:
 
 def norms_by_layer(parameters: Parameters, layers: Mapping[str, str]) -> tuple[float, dict[str, float]]:
     """Return the norm of the whole gradient and that of each layer, as the gradients are now."""
-    sums: dict[str, list[float]] = {layers[name]: [] for name in parameters}
-    for name, parameter in parameters.items():
-        if parameter.grad is not None:
-            sums[layers[name]].append(sum_of_squares(parameter.grad))
-    by_layer = {layer: math.sqrt(math.fsum(parts)) for layer, parts in sums.items()}
-    return math.sqrt(math.fsum(part for parts in sums.values() for part in parts)), by_layer
+    found = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
+    by_layer: dict[str, list[float]] = {layers[name]: [] for name in parameters}
+    for name, norm in zip(found, norms(list(found.values())).tolist(), strict=True):
+        by_layer[layers[name]].append(norm)
+    whole = math.hypot(*(norm for parts in by_layer.values() for norm in parts))
+    return whole, {layer: math.hypot(*parts) for layer, parts in by_layer.items()}
 
 
-FOLDED = 256
+def clip_gradients(parameters: Parameters, limit: float | None, by: str, norm: float) -> float:
+    """Clip each number to `limit` in size, in place; or return the factor that brings the norm down to `limit`.
 
-
-def sum_of_squares(values: torch.Tensor) -> float:
-    """Return the sum of the squares of all numbers in an order that depends on their count alone.
-
-    Halves are added elementwise until 256 numbers are left, and these are added exactly: the same bits for
-    every thread count and instruction set, unlike `torch.norm`. NaN and Inf stay so.
+    The factor (1 where there is nothing to do) is for `Optimizer.step`, which spares a pass over the gradients.
     """
-    folded = torch.square(values.detach().reshape(-1))
-    count = folded.numel()
-    while count > FOLDED:
-        half = (count + 1) // 2
-        folded[: count - half] += folded[half:count]
-        count = half
-    return math.fsum(folded[:count].tolist())
-
-
-def clip_gradients(parameters: Parameters, limit: float | None, by: str, norm: float) -> None:
-    """Shrink the gradients: all by one factor to the norm `limit`, or each number to `limit` in size."""
     if limit is None:
-        return
-    if by == "value":
-        for parameter in parameters.values():
-            if parameter.grad is not None:
-                parameter.grad.clamp_(-limit, limit)
-    elif norm > limit:
-        scale_gradients(parameters, limit / norm)
+        return 1.0
+    if by == "norm":
+        return limit / norm if norm > limit else 1.0
+    for parameter in parameters.values():
+        if parameter.grad is not None:
+            parameter.grad.clamp_(-limit, limit)
+    return 1.0
 
 
 def scale_gradients(parameters: Parameters, factor: float) -> None:

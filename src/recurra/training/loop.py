@@ -125,8 +125,8 @@ class Loop:
         good = is_good(done.loss, norm)
         if good and done.weight > 0:
             self._keep_good()
-            clip_gradients(self.parameters, training.gradient_clip, training.clip_by, norm)
-            self.optimizer.step(rate)
+            scale = clip_gradients(self.parameters, training.gradient_clip, training.clip_by, norm)
+            self.optimizer.step(rate, scale)
         event = self._recorded(done, norm, layers, rate, batches, steps, skipped=not good)
         state.carried = done.carried
         state.advance(windows, give_up=not good)

@@ -7,18 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recurra.errors import SpecError, nearest
+from recurra.metrics import higher_is_better
 from recurra.spec import Training
 from recurra.training.problem import Problem
-
-LOWER_IS_BETTER = (
-    "loss", "error", "mse", "rmse", "mae", "mape", "smape", "mase", "brier", "ece", "perplexity",
-    "bits_per_character", "cer", "wer", "crps", "pinball", "deviance", "cost", "calibration",
-)  # fmt: skip
-
-
-def higher_is_better(name: str) -> bool:
-    """Tell by its name whether more of a score is better ("accuracy") or worse ("log_loss")."""
-    return not any(name == word or name.endswith(f"_{word}") for word in LOWER_IS_BETTER)
 
 
 @dataclass(kw_only=True)
@@ -40,8 +31,9 @@ class Monitor:
     @classmethod
     def of(cls, problem: Problem, training: Training) -> Monitor:
         """Follow what `training.monitor` names, else the problem's own choice."""
-        name = training.monitor or problem.monitor
-        higher = problem.higher_is_better if name == problem.monitor else higher_is_better(name)
+        given = training.monitor or problem.monitor
+        name = given.removeprefix("validation_")
+        higher = problem.higher_is_better if given == problem.monitor else higher_is_better(name)
         return cls(name=name, higher=higher)
 
     def read(self, scores: Mapping[str, float]) -> float:

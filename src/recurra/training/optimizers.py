@@ -6,18 +6,32 @@ stack of torch (1.5 s) and because its state is keyed by position rather than by
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from recurra.errors import CorruptBundleError
+from recurra.kernels import adam_step
 from recurra.spec import Training
 from recurra.training.device import flushed_subnormals
 from recurra.training.problem import UNDECAYED
 
 Slots = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one update is told.
+
+    number: from 1; rate: the learning rate; decay: weight decay of this parameter; scale: factor of the gradient.
+    """
+
+    number: int
+    rate: float
+    decay: float
+    scale: float
 
 
 class Rule(Protocol):
@@ -27,107 +41,80 @@ class Rule(Protocol):
         """Return the rule's fresh memory for this parameter."""
         ...
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        gradient: torch.Tensor,
-        slots: Slots,
-        step: int,
-        rate: float,
-        decay: float,
-    ) -> None:
-        """Change parameter and slots in place; `step` counts from 1; the gradient may serve as scratch."""
+    def update(self, parameter: torch.Tensor, gradient: torch.Tensor, slots: Slots, step: Step) -> None:
+        """Change parameter and slots in place; the gradient may serve as scratch."""
         ...
 
 
 class Adam:
-    """Kingma & Ba 2015 with bias correction, beta 0.9 and 0.999, eps 1e-8.
+    """Kingma & Ba 2015 with bias correction, beta 0.9 and 0.999, eps 1e-8; one pass of a native operator.
 
     Weight decay is added to the gradient; `decoupled` makes it AdamW (Loshchilov & Hutter 2019), where the
     decay, times the rate, acts on the weight itself.
     """
 
-    def __init__(
-        self, *, decoupled: bool = False, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
-    ):
-        self.decoupled, self.beta1, self.beta2, self.eps = decoupled, beta1, beta2, eps
+    def __init__(self, *, decoupled: bool = False) -> None:
+        self.decoupled = decoupled
 
     def start(self, parameter: torch.Tensor) -> Slots:
         return {"mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        gradient: torch.Tensor,
-        slots: Slots,
-        step: int,
-        rate: float,
-        decay: float,
-    ) -> None:
-        if decay and self.decoupled:
-            parameter.mul_(1.0 - rate * decay)
-        elif decay:
-            gradient.add_(parameter, alpha=decay)
-        mean, square = slots["mean"], slots["square"]
-        mean.mul_(self.beta1).add_(gradient, alpha=1.0 - self.beta1)
-        square.mul_(self.beta2).addcmul_(gradient, gradient, value=1.0 - self.beta2)
-        size = torch.sqrt(square).div_(math.sqrt(1.0 - self.beta2**step)).add_(self.eps)
-        parameter.addcdiv_(mean, size, value=-rate / (1.0 - self.beta1**step))
+    def update(self, parameter: torch.Tensor, gradient: torch.Tensor, slots: Slots, step: Step) -> None:
+        adam_step(
+            parameter,
+            gradient,
+            slots["mean"],
+            slots["square"],
+            step=step.number,
+            rate=step.rate,
+            decay=step.decay,
+            decoupled=self.decoupled,
+            scale=step.scale,
+        )
 
 
 class Sgd:
     """Stochastic gradient descent with momentum m, torch's variant: velocity = m * velocity + gradient."""
 
-    def __init__(self, *, momentum: float = 0.0):
+    def __init__(self, *, momentum: float = 0.0) -> None:
         self.momentum = momentum
 
     def start(self, parameter: torch.Tensor) -> Slots:
         return {"velocity": torch.zeros_like(parameter)} if self.momentum else {}
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        gradient: torch.Tensor,
-        slots: Slots,
-        step: int,
-        rate: float,
-        decay: float,
-    ) -> None:
-        if decay:
-            gradient.add_(parameter, alpha=decay)
+    def update(self, parameter: torch.Tensor, gradient: torch.Tensor, slots: Slots, step: Step) -> None:
+        change = _decayed(parameter, gradient, step)
         if self.momentum:
-            gradient = slots["velocity"].mul_(self.momentum).add_(gradient)
-        parameter.add_(gradient, alpha=-rate)
+            change = slots["velocity"].mul_(self.momentum).add_(change)
+        parameter.add_(change, alpha=-step.rate)
 
 
 class RmsProp:
     """Tieleman & Hinton 2012, smoothing 0.99, eps 1e-8 outside the root; momentum as in torch."""
 
-    def __init__(self, *, momentum: float = 0.0, smoothing: float = 0.99, eps: float = 1e-8):
+    def __init__(self, *, momentum: float = 0.0, smoothing: float = 0.99, eps: float = 1e-8) -> None:
         self.momentum, self.smoothing, self.eps = momentum, smoothing, eps
 
     def start(self, parameter: torch.Tensor) -> Slots:
         slots = {"square": torch.zeros_like(parameter)}
         return slots | ({"velocity": torch.zeros_like(parameter)} if self.momentum else {})
 
-    def update(
-        self,
-        parameter: torch.Tensor,
-        gradient: torch.Tensor,
-        slots: Slots,
-        step: int,
-        rate: float,
-        decay: float,
-    ) -> None:
-        if decay:
-            gradient.add_(parameter, alpha=decay)
-        square = slots["square"].mul_(self.smoothing).addcmul_(gradient, gradient, value=1.0 - self.smoothing)
+    def update(self, parameter: torch.Tensor, gradient: torch.Tensor, slots: Slots, step: Step) -> None:
+        change = _decayed(parameter, gradient, step)
+        square = slots["square"].mul_(self.smoothing).addcmul_(change, change, value=1.0 - self.smoothing)
         size = torch.sqrt(square).add_(self.eps)
         if self.momentum:
-            velocity = slots["velocity"].mul_(self.momentum).addcdiv_(gradient, size)
-            parameter.add_(velocity, alpha=-rate)
+            velocity = slots["velocity"].mul_(self.momentum).addcdiv_(change, size)
+            parameter.add_(velocity, alpha=-step.rate)
         else:
-            parameter.addcdiv_(gradient, size, value=-rate)
+            parameter.addcdiv_(change, size, value=-step.rate)
+
+
+def _decayed(parameter: torch.Tensor, gradient: torch.Tensor, step: Step) -> torch.Tensor:
+    """The gradient, scaled and with the weight decay added, in place."""
+    if step.scale != 1.0:
+        gradient.mul_(step.scale)
+    return gradient.add_(parameter, alpha=step.decay) if step.decay else gradient
 
 
 class Optimizer:
@@ -145,14 +132,14 @@ class Optimizer:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Apply the gradients at this learning rate; the gradients are used up."""
+    def step(self, rate: float, scale: float = 1.0) -> None:
+        """Apply the gradients, times `scale`, at this learning rate; the gradients are used up."""
         self.steps += 1
         with flushed_subnormals():
             for name, parameter in self.parameters.items():
                 if parameter.grad is not None:
-                    slots, decay = self.slots[name], self.decays[name]
-                    self.rule.update(parameter, parameter.grad, slots, self.steps, rate, decay)
+                    told = Step(number=self.steps, rate=rate, decay=self.decays[name], scale=scale)
+                    self.rule.update(parameter, parameter.grad, self.slots[name], told)
 
     def clear(self) -> None:
         """Forget the gradients."""
