@@ -48,6 +48,7 @@ Binder basics([](nb::module_& m) {
 }  // namespace recurra
 
 NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);  // weights that a program still holds when it ends are no fault
   m.doc() = "Recurra's operators in C++; use recurra.kernels, which wraps them.";
   recurra::define_all(m);
 }

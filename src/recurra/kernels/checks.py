@@ -104,8 +104,16 @@ def indices(name: str, x: Any, end: int, count: int | None = None) -> np.ndarray
     return array
 
 
-def rate(name: str, value: float) -> float:
-    """A share in [0, 1)."""
-    if not 0.0 <= value < 1.0:
-        raise KernelError(f"{name} must be at least 0 and below 1, got {value}")
+def number(name: str, value: Any) -> float:
+    """A real number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+        raise KernelError(f"{name} must be a number, got {type(value).__name__}")
     return float(value)
+
+
+def rate(name: str, value: Any) -> float:
+    """A share in [0, 1)."""
+    share = number(name, value)
+    if not 0.0 <= share < 1.0:
+        raise KernelError(f"{name} must be at least 0 and below 1, got {share}")
+    return share

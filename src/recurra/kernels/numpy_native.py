@@ -38,7 +38,10 @@ def module() -> ModuleType:
 
 
 def _tight(x: Array | None) -> Array | None:
-    return None if x is None else np.ascontiguousarray(x)
+    if x is None:
+        return None
+    laid = np.ascontiguousarray(x)
+    return laid if laid.flags.aligned else laid.copy()
 
 
 def packed(weights: RecurWeights) -> Any:
@@ -130,13 +133,13 @@ def activation(name: str, x: Array) -> Array:
 
 def _flat(run: Callable[..., Array], x: Array, *others: Array) -> Array:
     """run over arrays of one shape, laid out as one run of numbers."""
-    return run(*(np.ascontiguousarray(a).reshape(-1) for a in (x, *others))).reshape(x.shape)
+    return run(*(_tight(a).reshape(-1) for a in (x, *others))).reshape(x.shape)
 
 
 @refusing
 def soft(kind: str, x: Array) -> Array:
     """softmax, log_softmax or logsumexp along the last axis."""
-    y = module().soft(kind, np.ascontiguousarray(x).reshape(-1, x.shape[-1]))
+    y = module().soft(kind, _tight(x).reshape(-1, x.shape[-1]))
     return y.reshape(x.shape[:-1] if kind == "logsumexp" else x.shape)
 
 
@@ -162,17 +165,15 @@ def error_loss(kind: str, predictions: Array, targets: Array, delta: float) -> A
 def block_sum(x: Array) -> Array:
     """Sum over the first axis in blocks."""
     if x.ndim == 1:
-        return module().column_sums(np.ascontiguousarray(x)[:, None])[0:1].reshape(())
+        return module().column_sums(_tight(x)[:, None])[0:1].reshape(())
     return module().column_sums(_tight(x))
 
 
 @refusing
 def weighted_mean(values: Array, weights: Array | None) -> Array:
     """Mean."""
-    flat = np.ascontiguousarray(values).reshape(-1)
-    return module().weighted_mean(
-        flat, None if weights is None else np.ascontiguousarray(weights).reshape(-1)
-    )
+    flat = _tight(values).reshape(-1)
+    return module().weighted_mean(flat, None if weights is None else _tight(weights).reshape(-1))
 
 
 @refusing
@@ -184,7 +185,7 @@ def dropout(x: Array, rate: float, seed: int) -> Array:
 @refusing
 def concat_features(parts: list[Array]) -> Array:
     """Side by side."""
-    return module().concat_features([np.ascontiguousarray(part) for part in parts])
+    return module().concat_features([_tight(part) for part in parts])
 
 
 @refusing
@@ -216,4 +217,4 @@ def pushed(kind: str, state: Array) -> Array:
 @refusing
 def norms(arrays: list[Array]) -> np.ndarray:
     """Euclidean norm of each array in double."""
-    return np.sqrt(module().sums_of_squares([np.ascontiguousarray(a).reshape(-1) for a in arrays]))
+    return np.sqrt(module().sums_of_squares([_tight(a).reshape(-1) for a in arrays]))

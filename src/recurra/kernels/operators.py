@@ -76,7 +76,7 @@ def _check_recur(
     clip = options.cell_clip
     if clip is not None and weights.cell != "lstm":
         raise KernelError(f"cell_clip is for an lstm, got a {weights.cell}; leave it None")
-    if clip is not None and not clip > 0:
+    if clip is not None and not checks.number("cell_clip", clip) > 0:
         raise KernelError(f"cell_clip must be above 0, got {clip}")
     checks.rate("zoneout", options.zoneout)
 
@@ -158,7 +158,7 @@ def layer_norm(x: Array, gain: Array, bias: Array, eps: float = 1e-5) -> Array:
     floats("x", x, None, None)
     float_like("x", x, "gain", gain, x.shape[1])
     float_like("x", x, "bias", bias, x.shape[1])
-    return _face(x).layer_norm(x, gain, bias, eps)
+    return _face(x).layer_norm(x, gain, bias, checks.number("eps", eps))
 
 
 def sigmoid(x: Array) -> Array:
@@ -225,7 +225,7 @@ def cross_entropy(
     _rows_of("logits", logits)
     if weight is not None:
         float_like("logits", logits, "weight", weight, logits.shape[1])
-    if not 0.0 <= label_smoothing <= 1.0:
+    if not 0.0 <= checks.number("label_smoothing", label_smoothing) <= 1.0:
         raise KernelError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
     checks.integers("targets", targets, logits.shape[0])
     return _face(logits).cross_entropy(logits, targets, weight, float(label_smoothing))
@@ -255,7 +255,7 @@ def absolute_error(predictions: Array, targets: Array) -> Array:
 
 def huber(predictions: Array, targets: Array, delta: float = 1.0) -> Array:
     """Huber's loss per element: d^2 / 2 up to |d| = delta, delta (|d| - delta / 2) beyond."""
-    if not (delta > 0 and math.isfinite(delta)):
+    if not (checks.number("delta", delta) > 0 and math.isfinite(delta)):
         raise KernelError(f"delta must be above 0, got {delta}")
     return _face(_pair(predictions, targets)).error_loss("huber", predictions, targets, float(delta))
 
@@ -342,4 +342,4 @@ def _mates(a: Array, b: Array) -> Array:
 
 def scale(x: Array, factor: float) -> Array:
     """x times a number."""
-    return _face(floats_any("x", x)).scale(x, float(factor))
+    return _face(floats_any("x", x)).scale(x, checks.number("factor", factor))

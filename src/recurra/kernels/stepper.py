@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import KernelError, StateError
-from recurra.kernels import checks, engines, numpy_native, reference
-from recurra.kernels.namespace import NUMPY
+from recurra.kernels import checks, engines, numpy_native, numpy_reference
 from recurra.kernels.reference import Options
 from recurra.kernels.weights import RecurWeights
 
@@ -39,7 +38,7 @@ class Stepper:
         self._engine: Any
         plain = all(numpy_native.fused(weights, Options(zoneout=rate)) for weights in layers)
         if native is None or not plain or not hasattr(native, "Stepper"):
-            self._engine = _Reference(layers, shape, cell_clip, rate)
+            self._engine = _Composed(layers, shape, cell_clip, rate)
         else:
             packed = [numpy_native.packed(weights) for weights in layers]
             self._engine = native.Stepper(packed, rows, cell_clip, rate)
@@ -76,39 +75,34 @@ class Stepper:
             raise KernelError(str(error)) from None
 
 
-class _Reference:
-    """The stepper where the native engine was not built."""
+class _Composed:
+    """The stepper of layers that have no native one: a recurrence over one token a row, layer by layer."""
 
     def __init__(
         self, stack: list[RecurWeights], shape: tuple[int, ...], cell_clip: float | None, zoneout: float
     ) -> None:
-        self.stack, self.cell_clip, self.zoneout = stack, cell_clip, zoneout
+        self.stack, self.options = stack, Options(cell_clip=cell_clip, zoneout=zoneout)
         self.held = np.zeros(shape, stack[0].w_ih.dtype)
 
     def step(self, x: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
-        size = self.held.shape[2]
+        size, width = self.held.shape[2], self.stack[0].input_size
         where: Any = slice(None) if rows is None else checks.indices("rows", rows, size)
-        count, width = size if rows is None else len(rows), self.stack[0].input_size
+        count = size if rows is None else len(rows)
         if x.dtype != self.held.dtype or x.shape not in ((count, width), (width,) if count == 1 else ()):
-            raise KernelError(
-                f"x must be {self.held.dtype} of ({count}, {width}), got {x.dtype} of {x.shape}"
+            wanted = f"{self.held.dtype} of shape ({count}, {width})"
+            raise KernelError(f"x must be {wanted}, got {x.dtype} of {x.shape}")
+        y, offsets = x.reshape(count, width), np.arange(count + 1)
+        run = (numpy_reference if engines.native() is None else numpy_native).recur
+        for layer, weights in enumerate(self.stack):
+            states = self.held[layer][:, where]
+            done = run(
+                weights, y, offsets, states[0], states[1] if len(states) == 2 else None, self.options, None
             )
-        y = x.reshape(count, width)
-        with np.errstate(all="ignore"):
-            for layer, weights in enumerate(self.stack):
-                y = self._advance(layer, weights, y, where)
+            self.held[layer, 0][where] = done.h
+            if done.c is not None:
+                self.held[layer, 1][where] = done.c
+            y = done.y
         return y
-
-    def _advance(self, layer: int, weights: RecurWeights, x: np.ndarray, where: Any) -> np.ndarray:
-        h = self.held[layer, 0][where]
-        c = self.held[layer, 1][where] if weights.cell == "lstm" else None
-        pre = reference.input_part(NUMPY, weights, x)
-        new = reference.step(NUMPY, weights, pre, h, c, None, self.cell_clip)
-        y, cell = reference.zoned(weights, new, h, c, self.zoneout, None)
-        self.held[layer, 0][where] = y
-        if cell is not None:
-            self.held[layer, 1][where] = cell
-        return np.asarray(y)
 
     def state(self) -> np.ndarray:
         return self.held.copy()

@@ -94,7 +94,7 @@ def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tenso
         array(given.offsets),
         y,
         *none_of,
-        *(array(g) for g in grads),
+        *(None if g is None or g.numel() == 0 else array(g) for g in grads),
         h0=array(given.h0),
         c0=array(given.c0),
         need_dx=needs[0],
