@@ -90,6 +90,8 @@ def test_a_column_without_any_number_is_refused() -> None:
 def test_a_column_counts_as_numeric_where_half_of_it_is() -> None:
     assert mostly_numbers(["1", "2", "x"])
     assert not mostly_numbers(["1", "x", "y"])
+    assert not mostly_numbers(["", "", "", "x"])
+    assert mostly_numbers(["", "", "1"])
     assert not all_numbers(["", None])
 
 

@@ -17,6 +17,7 @@ from recurra.ragged import Ragged
 
 _INPUTS = ("values", "inputs", "x", "data", "padded", "signal", "texts", "text")
 _TARGETS = ("targets", "target", "labels", "label", "y")
+_NPY, _ZIP = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
 SIGNAL = "signal"
 TARGET = "target"
 
@@ -52,6 +53,8 @@ def npy_table(data: bytes, source: str) -> Table:
 
 def array_of(data: bytes, source: str) -> Array:
     """Return the array of an .npy file; raises DataError for damage and for arrays of objects."""
+    if not data.startswith(_NPY):
+        raise DataError(_unreadable(source, ValueError("it does not begin as one")))
     try:
         array: Array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -60,6 +63,8 @@ def array_of(data: bytes, source: str) -> Array:
 
 
 def _load(data: bytes, source: str) -> dict[str, Array]:
+    if not data.startswith(_ZIP):
+        raise DataError(_unreadable(source, ValueError("it does not begin as one")))
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

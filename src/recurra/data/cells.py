@@ -17,6 +17,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none"})
 EXACT = 2**53
+NAN = float("nan")
 REPLACEMENT = "\ufffd"
 
 
@@ -70,6 +71,9 @@ def all_numbers(cells: Cells) -> bool:
     """Tell whether every cell that is not missing is a number, and at least one is there."""
     if isinstance(cells, np.ndarray):
         return cells.dtype.kind in "biuf"
+    fast = _fast(cells)
+    if fast is not None:
+        return not bool(np.isnan(fast).all())
     some = False
     for cell in cells:
         if not is_missing(cell):
@@ -80,16 +84,28 @@ def all_numbers(cells: Cells) -> bool:
 
 
 def mostly_numbers(cells: Cells) -> bool:
-    """Tell whether at least half of the cells are numbers or missing: the others are then errors."""
-    return len(parsed(cells)[1]) * 2 <= len(cells)
+    """Tell whether at least half of the cells that are not missing are numbers: the others are then errors."""
+    if _fast(cells) is not None:
+        return True
+    good = bad = 0
+    for cell in cells:
+        if not is_missing(cell):
+            wrong = _number(cell) is None
+            bad += wrong
+            good += not wrong
+            if bad * 2 > len(cells):
+                return False
+    return bad <= good
 
 
 def _fast(cells: Cells) -> Floats | None:
     """Convert at once what needs no look at each cell; None where it does."""
-    if isinstance(cells, np.ndarray) and cells.dtype.kind in "bf":
-        return cells.astype(np.float64)
+    if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
+        exact = cells.dtype.kind in "bf" or not len(cells) or -EXACT < cells.min() <= cells.max() < EXACT
+        return cells.astype(np.float64) if exact else None
     try:
-        values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
+        filled = (NAN if cell is None or cell == "" else float(cell) for cell in cells)
+        values = np.fromiter(filled, dtype=np.float64, count=len(cells))
     except (TypeError, ValueError, OverflowError):
         return None
     with np.errstate(invalid="ignore"):

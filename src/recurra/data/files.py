@@ -127,15 +127,15 @@ def _open(place: Path, name: PurePosixPath) -> Iterator[Leaf]:
     if lower.endswith(ARCHIVES):
         yield from _members(place, name)
     else:
-        inner, unpack = _compression(name)
+        inner, unpack = _compression(name, str(place))
         yield Leaf(path=inner, source=str(place), load=lambda: unpack(_bytes(place)))
 
 
-def _compression(name: PurePosixPath) -> tuple[PurePosixPath, Callable[[bytes], bytes]]:
+def _compression(name: PurePosixPath, source: str) -> tuple[PurePosixPath, Callable[[bytes], bytes]]:
     unpack = DECOMPRESS.get(name.suffix.lower())
     if unpack is None:
         return name, lambda data: data
-    return name.with_suffix(""), lambda data: _unpacked(unpack, data, str(name))
+    return name.with_suffix(""), lambda data: _unpacked(unpack, data, source)
 
 
 def _unpacked(unpack: Callable[[bytes], bytes], data: bytes, source: str) -> bytes:
@@ -159,8 +159,9 @@ def _members(place: Path, name: PurePosixPath) -> Iterator[Leaf]:
         raise DataError(f"{place} cannot be opened as an archive ({error}); is it complete?") from None
     folder = name.parent
     for member, data in pairs:
-        inner, unpack = _compression(folder / member)
-        yield Leaf(path=inner, source=f"{place}:{member}", load=lambda d=data, u=unpack: u(d))  # type: ignore[misc]
+        source = f"{place}:{member}"
+        inner, unpack = _compression(folder / member, source)
+        yield Leaf(path=inner, source=source, load=lambda d=data, u=unpack: u(d))  # type: ignore[misc]
 
 
 def _zip_members(place: Path) -> Iterator[tuple[PurePosixPath, bytes]]:

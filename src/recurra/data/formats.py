@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -120,15 +121,18 @@ def is_numeric(text: str) -> bool:
     return bool(line) and all_numbers(line.replace(",", " ").split())
 
 
-def number_rows(text: str, source: str) -> tuple[list[Floats], list[int]]:
+def number_rows(text: str, source: str) -> tuple[Sequence[Floats], Sequence[int]]:
     """Read lines of numbers, between white space or commas; returns the rows and the numbers of their lines."""
-    rows, lines = [], []
-    for number, line in enumerate(split_lines(text), 1):
-        words = line.replace(",", " ").split()
-        if words:
-            rows.append(_row(words, f"{source}, line {number}"))
-            lines.append(number)
-    return rows, lines
+    lines = [
+        (number, line) for number, line in enumerate(split_lines(text.replace(",", " ")), 1) if line.strip()
+    ]
+    if not lines:
+        return [], []
+    try:
+        rows: Sequence[Floats] = list(np.loadtxt([line for _, line in lines], comments=None, ndmin=2))
+    except ValueError:
+        rows = [_row(line.split(), f"{source}, line {number}") for number, line in lines]
+    return rows, [number for number, _ in lines]
 
 
 def _row(words: list[str], where: str) -> Floats:

@@ -113,6 +113,10 @@ def _heads(table: Table, roles: Roles, codes: Array, starts: Array) -> Table:
 def _change(table: Table, name: str, codes: Array, starts: Array) -> int | None:
     """Return the first row that differs from the first row of its sequence, or None."""
     cells = table.columns[name]
-    values, _ = _codes([None if is_absent(cell) else label(cell) for cell in cells])
+    values, _ = _codes([cell if type(cell) is str else _key(cell) for cell in cells])
     rows = np.flatnonzero(values != values[starts[codes]])
     return int(rows[0]) if len(rows) else None
+
+
+def _key(cell: Any) -> str | None:
+    return None if is_absent(cell) else label(cell)

@@ -10,7 +10,17 @@ import numpy as np
 
 from recurra.data.array_files import trimmed
 from recurra.data.beside import about_sequences
-from recurra.data.cells import Floats, all_numbers, first, is_sequence, numbers, parsed, short, texts
+from recurra.data.cells import (
+    Floats,
+    all_numbers,
+    first,
+    is_sequence,
+    mostly_numbers,
+    numbers,
+    parsed,
+    short,
+    texts,
+)
 from recurra.data.dataset import Dataset
 from recurra.data.roles import Request, Roles
 from recurra.data.step_columns import read_step_columns, stack_rows
@@ -64,7 +74,7 @@ def _of_numbers(table: Table, names: Sequence[str], kind: str | None) -> dict[st
     columns: list[Floats] = []
     for name in names:
         values, bad = parsed(table.columns[name])
-        if len(bad) * 2 > len(values):
+        if not mostly_numbers(table.columns[name]):
             raise DataError(
                 f"{table.source}: column {name!r} holds texts and others hold numbers, in one row per sequence; "
                 "name one of them as input, numbers beside a text with static="

@@ -54,8 +54,8 @@ def read_step_columns(
 ) -> StepColumns:
     """Read columns, one row per step: numbers as features, texts as categories.
 
-    A column in which more than half of the cells are numbers is numeric, and its other cells are errors; name
-    it in `as_categories` to read numbers as categories.
+    A column is numeric where at least half of its cells that are not missing are numbers, and its other cells
+    are then errors; name it in `as_categories` to read numbers as categories.
     """
     if "time" in names and time is not None and _is_categorical(table, "time", as_categories):
         raise DataError(f"{table.source}: a categorical input column cannot be called 'time'; rename it")

@@ -42,7 +42,7 @@ def histogram(values: Array, *, whole: bool = False) -> tuple[Bin, ...]:
     if not len(finite):
         return ()
     low, high = float(finite.min()), float(finite.max())
-    if low == high:
+    if low == high or not np.isfinite(high - low):
         return (Bin(low=low, high=high, count=len(finite)),)
     edges = np.linspace(low, high, BINS + 1)
     if whole:

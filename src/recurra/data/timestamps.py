@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from recurra.data.cells import Floats, is_missing, mostly_numbers, numbers, parsed, short
-from recurra.data.tables import Table
+from recurra.data.tables import Cells, Table
 from recurra.errors import DataError
 
 _EPOCH = datetime(1970, 1, 1)
+_ISO = re.compile(r"\d{4}-\d\d(-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?)?")
 _MONTH = re.compile(r"\d{4}-\d{2}")
 _SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})(?:[ T](.+))?")
 _Reader = Callable[[str], datetime]
@@ -29,6 +30,9 @@ def seconds(table: Table, name: str, time_format: str | None = None) -> Floats:
     where some times have a zone and others have none.
     """
     cells = table.columns[name]
+    plain = None if time_format else _plain_iso(cells)
+    if plain is not None:
+        return plain
     row = next((row for row, cell in enumerate(cells) if is_missing(cell)), None)
     if row is not None:
         raise DataError(f"{table.where(row)}: time {name!r} is empty; fill it in or leave the row out")
@@ -48,6 +52,17 @@ def unreadable(table: Table, name: str, time_format: str | None = None) -> list[
     if time_format is None and mostly_numbers(cells):
         return missing + parsed(cells)[1]
     return missing + [row for row in _read(table, name, time_format)[2] if not is_missing(cells[row])]
+
+
+def _plain_iso(cells: Cells) -> Floats | None:
+    """Read ISO 8601 dates without a zone at once; None where a cell is something else."""
+    if not all(isinstance(cell, str) and _ISO.fullmatch(cell) for cell in cells):
+        return None
+    try:
+        moments = np.array(cells, dtype="datetime64[us]")
+    except ValueError:
+        return None
+    return moments.astype(np.int64) / 1e6
 
 
 def _dated(table: Table, name: str, time_format: str | None) -> Floats:

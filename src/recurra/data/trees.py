@@ -175,7 +175,7 @@ def _matrix(text: str, source: str, rows_per_step: int) -> Floats:
         raise DataError(
             f"{source} has {len(rows)} lines, which rows_per_step={rows_per_step} does not divide"
         )
-    if not rows:
+    if not len(rows):
         return np.zeros((0, 1))
     return np.stack(rows).reshape(len(rows) // rows_per_step, -1)
 

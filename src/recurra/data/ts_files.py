@@ -71,6 +71,8 @@ def _row(line: str, header: _Header, where: str) -> tuple[Floats, Floats | None,
         raise DataError(
             f"{where}: class {short(target)} is not one of the header: {', '.join(header.labels)}"
         )
+    if header.numeric_target and not _is_float(target):
+        raise DataError(f"{where}: the target must be a number, got {short(target)}")
     if not pieces or header.dimensions not in (None, len(pieces)):
         raise DataError(f"{where} has {len(pieces)} dimensions, and the header says {header.dimensions}")
     times = [_times(piece, where) for piece in pieces] if header.stamped else []
@@ -116,14 +118,14 @@ def _table(rows: list[Any], lines: list[int], header: _Header, source: str) -> T
     if header.has_target:
         columns[TARGET] = [target for _, _, target in rows]
         if header.numeric_target:
-            columns[TARGET] = [float(t) if _is_float(t) else t for t in columns[TARGET]]
+            columns[TARGET] = [float(target) for target in columns[TARGET]]
     features = () if header.stamped else tuple(f"dim_{position}" for position in range(width))
     return Table(columns=columns, source=source, lines=lines, features=features)
 
 
-def _is_float(text: str) -> bool:
+def _is_float(text: str | None) -> bool:
     try:
-        float(text)
+        float(text or "")
     except ValueError:
         return False
     return True
