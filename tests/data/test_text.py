@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import subprocess
@@ -169,7 +170,7 @@ def test_tokens_point_into_the_text_in_order(name: str, text: str) -> None:
     encoder = FITTED[name]
     spans = [(begin, end) for _, begin, end in encoder.tokens(text)]
     assert all(0 <= begin <= end <= len(text) for begin, end in spans)
-    assert all(a[0] <= b[0] and a[1] <= b[1] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[0] <= b[0] and a[1] <= b[1] for a, b in itertools.pairwise(spans))
     assert len(spans) == len(encoder.encode([text]).values)
 
 

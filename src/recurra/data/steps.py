@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from recurra.data.cells import clean, is_absent, label
 from recurra.errors import DataError, nearest
 from recurra.ragged import Array, Ragged
 
@@ -82,12 +83,15 @@ def one_sequence(item: Any, width: int, is_category: IsCategory | None = None) -
     if isinstance(item, Mapping):
         named = {str(name): cell for name, cell in item.items()}
         values = named.pop("values", None)
-        columns = {name: np.asarray([cell]) for name, cell in named.items()}
+        columns = {name: _column([cell]) for name, cell in named.items()}
         rows = np.zeros((1, 0)) if values is None else np.asarray(values).reshape(1, -1)
-        return read_steps(Ragged(values=rows, offsets=np.asarray([0, 1]), columns=columns), is_category=is_category)
+        return read_steps(
+            Ragged(values=rows, offsets=np.asarray([0, 1]), columns=columns), is_category=is_category
+        )
     if isinstance(item, (list, tuple)) and item and isinstance(item[0], Mapping):
         return read_steps([item], is_category=is_category)
-    cells = np.asarray(item)
+    listed = [item] if isinstance(item, str) else item
+    cells = _column(list(listed)) if _holds_text(listed) else np.asarray(item)
     if cells.ndim == 0 or (cells.ndim == 1 and width != 1):
         cells = cells.reshape(1, -1)
     if is_category is None and cells.dtype.kind == "f" and cells.ndim == 2:
@@ -170,13 +174,13 @@ def _table(row: Any, position: int) -> dict[str, list[Any]]:
 
 
 def _column(cells: list[Any]) -> Array:
+    """Cells as an array that changes none of them (NumPy's own texts lose a NUL at their end)."""
+    if cells and all(isinstance(cell, np.datetime64) for cell in cells):
+        return np.asarray(cells)
     made = np.empty(len(cells), dtype=object)
     made[:] = cells
-    some = next((cell for cell in cells if cell is not None and cell == cell), 0.0)
-    if isinstance(some, (int, float, np.number)) and not isinstance(some, bool):
-        whole = all(isinstance(cell, (int, np.integer)) for cell in cells)
-        return made if not whole else _whole(made)
-    return made
+    whole = all(isinstance(cell, (int, np.integer)) and not isinstance(cell, bool) for cell in cells)
+    return _whole(made) if whole else made
 
 
 def _whole(cells: Array) -> Array:
@@ -189,7 +193,7 @@ def _whole(cells: Array) -> Array:
 def _array(row: Any, where: str, ids: bool) -> Array:
     """One sequence as (T, F): floats, or with `ids` whatever the ids are."""
     try:
-        made = np.asarray(row)
+        made = _column(list(row)) if ids and _holds_text(row) else np.asarray(row)
     except ValueError:
         raise DataError(f"{where} must have the same number of features in every step") from None
     if made.ndim not in (1, 2):
@@ -202,6 +206,10 @@ def _array(row: Any, where: str, ids: bool) -> Array:
         if ids and made.dtype.kind in "iuUSO"
         else _numeric(made, lambda place: f"{where}, step {place[0]}")
     )
+
+
+def _holds_text(row: Any) -> bool:
+    return isinstance(row, (list, tuple)) and any(isinstance(cell, str) for cell in row)
 
 
 def _numeric(cells: Array, where: Callable[[Any], str]) -> Floats:
@@ -221,7 +229,7 @@ def _numeric(cells: Array, where: Callable[[Any], str]) -> Floats:
             made[place] = _number(cells[place], where(place))
         return made
     place = (0,) * cells.ndim
-    raise DataError(f"{where(place)}: expected a number, got {cells[place]!r:.40}")
+    raise DataError(f"{where(place)}: expected a number, got {cells[place].item()!r:.40}")
 
 
 def _number(cell: Any, where: str) -> float:
@@ -312,15 +320,10 @@ class _Reader:
         return made
 
     def category(self, cell: Any) -> str:
-        """A category as text: 3, 3.0 and "3" are one; a missing one is ""."""
-        if cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType"):
+        """A category as text, as the readers write it: 3, 3.0 and "3 " are one; a missing one is ""."""
+        if is_absent(cell) or type(cell).__name__ in ("NAType", "NaTType"):
             return ""
-        if isinstance(cell, bytes):
-            return cell.decode("utf-8", "replace")
-        plain = cell.item() if isinstance(cell, np.generic) else cell
-        if isinstance(plain, float) and plain.is_integer():
-            plain = int(plain)
-        return str(plain).encode("utf-8", "replace").decode("utf-8")
+        return clean(cell.decode("utf-8", "replace") if isinstance(cell, bytes) else label(cell))
 
     def _step(self, row: int) -> str:
         sequence = int(np.searchsorted(self.offsets, row, side="right")) - 1
@@ -355,6 +358,8 @@ def in_order(steps: Steps, names: tuple[str, ...], naming: str) -> Floats:
         order = [steps.names.index(name) for name in names]
         return steps.values if steps.names == names else steps.values[:, order]
     width = steps.values.shape[1]
+    if naming == "columns" and not width:
+        check_names("feature", names, ())
     if width != len(names):
         shown = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
         expected = f" ({shown})" if naming != "none" else ""
