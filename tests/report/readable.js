@@ -56,7 +56,7 @@ function structureFaults() {
   levels.forEach((level, at) => at && level > levels[at - 1] + 1 && faults.push(`heading ${at} skips a level`));
   const ids = all("[id]").map((element) => element.id);
   ids.forEach((id, at) => ids.indexOf(id) !== at && faults.push(`the identifier ${id} stands twice`));
-  all("a[href], button, input, [role=region], nav, section").forEach((element) => {
+  all("a[href], button, input, [role=group], nav, section").forEach((element) => {
     if (!nameOf(element)) fail("without a name", element);
   });
   all("svg:not([aria-hidden=true])").forEach((drawing) => {
