@@ -54,9 +54,17 @@ def imports_of(tree: ast.AST, *, everywhere: bool) -> set[str]:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module)
-            if node.module == "recurra":
-                found.update(f"recurra.{alias.name}" for alias in node.names)
+            # `from package import submodule` is an import of the submodule, not of the package's own names.
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            known = {
+                name
+                for name in inner
+                if (SOURCE.parent / Path(*name.split("."))).with_suffix(".py").is_file()
+            }
+            known |= {name for name in inner if (SOURCE.parent / Path(*name.split("."))).is_dir()}
+            found |= known
+            if known != inner:
+                found.add(node.module)
     return found
 
 
