@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from recurra.data.cells import Array
-from recurra.data.files import PART_WORDS
+from recurra.data.files import BROKEN, PART_WORDS, brief
 from recurra.data.tables import Table, join
 from recurra.errors import DataError
 from recurra.ragged import Ragged
 
 _INPUTS = ("values", "inputs", "x", "data", "padded", "signal", "texts", "text")
 _TARGETS = ("targets", "target", "labels", "label", "y")
-_NPY, _ZIP = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
+_HEADERS: Mapping[tuple[int, int], Any] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 SIGNAL = "signal"
 TARGET = "target"
 
@@ -52,33 +56,52 @@ def npy_table(data: bytes, source: str) -> Table:
 
 
 def array_of(data: bytes, source: str) -> Array:
-    """Return the array of an .npy file; raises DataError for damage and for arrays of objects."""
-    if not data.startswith(_NPY):
-        raise DataError(_unreadable(source, ValueError("it does not begin as one")))
+    """Return the array of an .npy file; raises DataError for damage and for arrays of objects.
+
+    The header is checked against the bytes that are there before anything of its size is made.
+    """
+    stream = io.BytesIO(data)
     try:
-        array: Array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        reader = _HEADERS[np.lib.format.read_magic(stream)]
+        shape, fortran, dtype = reader(stream)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        SyntaxError,
+        MemoryError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise DataError(_unreadable(source, error)) from None
-    return array
-
-
-def _load(data: bytes, source: str) -> dict[str, Array]:
-    if not data.startswith(_ZIP):
-        raise DataError(_unreadable(source, ValueError("it does not begin as one")))
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise DataError(_unreadable(source, error)) from None
-
-
-def _unreadable(source: str, error: Exception) -> str:
-    if "allow_pickle" in str(error):
-        return (
+    if dtype.hasobject:
+        raise DataError(
             f"{source} holds arrays of Python objects, which are pickled code and never loaded; save sequences "
             "of different lengths as values and offsets"
         )
-    return f"{source} is not a NumPy file that can be read ({str(error).splitlines()[0]})"
+    begin = stream.tell()
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data) - begin:
+        raise DataError(
+            _unreadable(source, ValueError(f"its header says {shape} of {dtype}, its size another"))
+        )
+    if not dtype.itemsize:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(data, dtype, offset=begin).reshape(shape, order="F" if fortran else "C")
+
+
+def _load(data: bytes, source: str) -> dict[str, Array]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {info.filename: archive.read(info) for info in archive.infolist()}
+    except BROKEN as error:
+        raise DataError(_unreadable(source, error)) from None
+    return {
+        name.removesuffix(".npy"): array_of(content, f"{source}:{name}") for name, content in members.items()
+    }
+
+
+def _unreadable(source: str, error: Exception) -> str:
+    return f"{source} is not a NumPy file that can be read ({brief(error)})"
 
 
 def _part(name: str) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -34,7 +35,11 @@ PART_WORDS = {
 }
 _BESIDE_NAMES = {"README", "LICENSE", "LICENCE", "COPYING", "NOTICE", "CHANGELOG", "MANIFEST"}
 _BESIDE_ENDINGS = (".md", ".html", ".pdf", ".py", ".xlsx", ".sha256")
-_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, RuntimeError)
+BROKEN = (
+    *(OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile),
+    *(RuntimeError, ValueError, KeyError, OverflowError, MemoryError, struct.error),
+)
+"""What the libraries of compressed files and archives raise where one is damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +127,11 @@ def _undecodable(error: UnicodeError, data: bytes, encoding: str, source: str) -
     )
 
 
+def brief(error: Exception) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def _open(place: Path, name: PurePosixPath) -> Iterator[Leaf]:
     lower = place.name.lower()
     if lower.endswith(ARCHIVES):
@@ -141,8 +151,8 @@ def _compression(name: PurePosixPath, source: str) -> tuple[PurePosixPath, Calla
 def _unpacked(unpack: Callable[[bytes], bytes], data: bytes, source: str) -> bytes:
     try:
         return unpack(data)
-    except _BROKEN as error:
-        raise DataError(f"{source} cannot be decompressed ({error}); is it complete?") from None
+    except BROKEN as error:
+        raise DataError(f"{source} cannot be decompressed ({brief(error)}); is it complete?") from None
 
 
 def _bytes(place: Path) -> bytes:
@@ -155,8 +165,10 @@ def _bytes(place: Path) -> bytes:
 def _members(place: Path, name: PurePosixPath) -> Iterator[Leaf]:
     try:
         pairs = list(_zip_members(place) if place.suffix.lower() == ".zip" else _tar_members(place))
-    except _BROKEN as error:
-        raise DataError(f"{place} cannot be opened as an archive ({error}); is it complete?") from None
+    except DataError:
+        raise
+    except BROKEN as error:
+        raise DataError(f"{place} cannot be opened as an archive ({brief(error)}); is it complete?") from None
     folder = name.parent
     for member, data in pairs:
         source = f"{place}:{member}"
