@@ -10,8 +10,10 @@ from typing import Any
 import typer
 
 from recurra.cli import (
+    bench,
     compare,
     demo,
+    doctor,
     evaluate,
     fit,
     inspect,
@@ -29,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, inspect, fit, compare, evaluate, predict):
+for verb in (demo, inspect, fit, compare, evaluate, predict, bench, doctor):
     verb.register(app)
 
 

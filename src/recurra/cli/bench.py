@@ -1,0 +1,82 @@
+"""`recurra bench [kernels]`: the kernels measured against what is installed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurra.cli import options as o
+from recurra.cli.output import print_json, say
+from recurra.errors import SpecError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(name="bench")(bench)
+
+
+def bench(
+    target: Annotated[str, typer.Argument(help="What to measure: kernels.")] = "kernels",
+    quick: Annotated[bool, typer.Option("--quick", help="Few shapes, within five minutes.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Keep some cases or engines: words such as lstm, train, int8, reviews, torch-packed, or "
+            "field=value such as hidden_size=128; commas between alternatives; repeatable."
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Most threads to measure with; all allowed if left out.", min=1)
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Timing per case, about.", min=0.0)] = 5.0,
+    minutes: Annotated[
+        float | None, typer.Option(help="Begin no case after so long; 60 if left out, without --quick.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="SVG file: each engine's share of the machine's FMA peak.")
+    ] = None,
+    json_output: o.Json = False,
+) -> None:
+    """Compare answers, then time Recurra and its peers on the same work; notes say who is missing and why."""
+    if target != "kernels":
+        raise SpecError(f"bench measures kernels, got {target!r}; use recurra bench kernels")
+    if plot is not None and plot.suffix.lower() != ".svg":
+        raise SpecError(f"--plot must be a file that ends in .svg, got {plot.name!r}")
+    # XLA and TensorFlow write their greetings to standard error.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from recurra import kernels
+    from recurra.runtime import bench as measuring
+
+    count = threads or kernels.get_num_threads()
+    cases = measuring.quick(count) if quick else measuring.full(count)
+    cases, engines = measuring.chosen(cases, only or [])
+    outcome = measuring.bench(
+        cases, engines, seconds=seconds, minutes=60.0 if minutes is None and not quick else minutes, say=say
+    )
+    if plot is not None:
+        from recurra.cli.bench_figure import figure
+
+        figure(outcome).save(plot)
+    if json_output:
+        print_json(measuring.to_json(outcome))
+    else:
+        _show(outcome, measuring)
+    if outcome.unequal:
+        raise measuring.UnequalError("; ".join(outcome.unequal))
+
+
+def _show(outcome: Any, measuring: Any) -> None:
+    from rich.console import Console
+
+    Console(width=None if os.isatty(1) else 150).print(measuring.table(outcome))
+    peaks = ", ".join(f"{outcome.peaks.of(n):.0f} GF/s with {n} thread{'s' if n > 1 else ''}"
+                      for n in outcome.peaks.threads if outcome.peaks.of(n))  # fmt: skip
+    if peaks:
+        print(f"float32 FMA peak, the highest measured before, between and after: {peaks}")
+    print(f"difference: max|a-b| / max|b| against our float32 answer, and what is allowed; "
+          f"load average {outcome.load[0]:.1f} before, {outcome.load[1]:.1f} after")  # fmt: skip
+    for note in measuring.sentences(outcome):
+        print(f"note: {note}")

@@ -1,0 +1,65 @@
+"""Timing of several engines in turns, so that whatever else the machine does falls on all of them alike."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+REST = 0.005
+"""Seconds before every turn in which the threads of the engine before stop spinning."""
+TURN = 0.05
+"""Seconds that one turn of a fast engine lasts."""
+ROUNDS = (3, 15)
+"""Fewest and most rounds, but for engines that are too slow for it."""
+
+
+def clock(run: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
+    """Median seconds of a call of each, over rounds in which each has one turn, the order turned every round.
+
+    A turn is a call that warms up and then calls that are timed, for some fiftieth of a second; its value is
+    their median. seconds: about how long all this may take; an engine that is much slower than the others has
+    fewer turns, at least one.
+    """
+    first = {name: min(clock(run), clock(run)) for name, run in runs.items()}
+    turns = _turns(first, seconds)
+    values: dict[str, list[float]] = {name: [] for name in runs}
+    names = list(runs)
+    for place in range(max(turns.values(), default=0)):
+        at = place % len(names)
+        for name in names[at:] + names[:at]:
+            if place < turns[name]:
+                values[name].append(_turn(runs[name], first[name]))
+    return {name: statistics.median(found) for name, found in values.items()}
+
+
+def _turns(first: Mapping[str, float], seconds: float) -> dict[str, int]:
+    """How many turns each has: the same for all, less for those that would use up more than their share."""
+    fewest, most = ROUNDS
+    cost = {name: REST + max(TURN, t) + t for name, t in first.items()}
+    common = max(fewest, min(most, int(seconds / max(sum(cost.values()), 1e-9))))
+    share = seconds / max(len(first), 1)
+    return {name: max(1, min(common, max(int(share / c), fewest if c * fewest < seconds else 1)))
+            for name, c in cost.items()}  # fmt: skip
+
+
+def _turn(run: Callable[[], Any], expected: float) -> float:
+    calls = max(1, min(200, int(TURN / max(expected, 1e-7))))
+    gc.collect()
+    gc.disable()
+    try:
+        time.sleep(REST)
+        if expected < 1.0:
+            run()
+        return statistics.median(clock(run) for _ in range(calls))
+    finally:
+        gc.enable()
