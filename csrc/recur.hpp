@@ -70,6 +70,15 @@ template <class real> struct OuterSum {
   real* bias;  // (rows,): the sum of left alone, or null
 };
 
+// One step of one row. `out` (H,) receives h and must not be `h`; c is updated in place.
+template <class real> struct Step1 {
+  Weights<real> w;
+  const real *x, *h;
+  real *c, *out;
+  bool clipped;
+  real clip;
+};
+
 template <class real> struct RecurTable {
   int W;
   void (*pack)(Weights<real>& w, const real* w_ih, const real* w_hh, const real* b_ih, const real* b_hh,
@@ -80,6 +89,7 @@ template <class real> struct RecurTable {
   void (*forward)(const Forward<real>& f, const int64_t* rows, int64_t n);
   void (*backward)(const Backward<real>& b, const int64_t* rows, int64_t n);
   // out rows [begin, end) from left columns column + row
+  void (*step)(const Step1<real>& s);
   void (*outer_sum)(const OuterSum<real>& s, int64_t column, int64_t begin, int64_t end);
 };
 

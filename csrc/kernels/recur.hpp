@@ -37,6 +37,7 @@ void pack_back(const real* w, int64_t rows, int64_t columns, real* memory, int64
 void project(const Weights<real>& w, const real* x, real* out, int64_t begin, int64_t end);
 void forward(const Forward<real>& f, const int64_t* rows, int64_t n);
 void backward(const Backward<real>& b, const int64_t* rows, int64_t n);
+void step(const Step1<real>& s);
 void outer_sum(const OuterSum<real>& s, int64_t column, int64_t begin, int64_t end);
 
 // The input part of every chain for `n` tokens: pre[p][slot][V*W] = bias + W_ih x.

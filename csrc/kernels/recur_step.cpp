@@ -1,0 +1,121 @@
+// One time step of one row: the weights stream through once, so several panels are in flight at the same time.
+#include "recur.hpp"
+
+namespace recurra {
+namespace RECURRA_ISA {
+namespace {
+
+// acc[q] += sum over k of x[k] * panel[q][k], for P panels that lie `stride` numbers apart.
+template <int P, int V>
+RECURRA_INLINE void stream(vec (&acc)[P][V], const real* x, const real* panel, int64_t stride, int64_t K) {
+#pragma GCC unroll 1
+  for (int64_t k = 0; k < K; ++k) {
+    const vec a = set1(x[k]);
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        const real* from = panel + q * stride + v * W;
+        fetch1(from + 16 * V * W);
+        acc[q][v] = fma(a, load(from), acc[q][v]);
+      }
+    panel += V * W;
+  }
+}
+
+template <Cell cell, int P, int V> void step_panels(const Step1<real>& s, int64_t p) {
+  const Weights<real>& w = s.w;
+  const int64_t full = w.vectors * W;
+  vec acc[P][V], linear[P];
+#pragma GCC unroll 4
+  for (int q = 0; q < P; ++q) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[q][v] = load(w.bias + (p + q) * full + v * W);
+    linear[q] = cell == Cell::gru ? load(w.bias_n + (p + q) * W) : set1(real(0));
+  }
+  stream<P, V>(acc, s.x, w.input + p * full * w.I, full * w.I, w.I);
+  vec fresh[P];
+  if constexpr (cell == Cell::gru) {
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) fresh[q] = acc[q][2], acc[q][2] = linear[q];
+  }
+  stream<P, V>(acc, s.h, w.recurrent + p * full * w.H, full * w.H, w.H);
+  const auto lanes = [&](int64_t unit) { return static_cast<int>(least(W, w.H - unit)); };
+  if constexpr (cell == Cell::lstm) {
+    vec a[4 * P], c[P];
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q)
+      a[3 * q] = acc[q][0], a[3 * q + 1] = acc[q][1], a[3 * q + 2] = acc[q][3], a[3 * P + q] = acc[q][2];
+    activate<3 * P, P>(a);
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) {
+      const int64_t unit = (p + q) * W;
+      c[q] = fma(a[3 * q + 1], load_n(s.c + unit, lanes(unit)), mul(a[3 * q], a[3 * P + q]));
+      if (s.clipped) c[q] = max(set1(-s.clip), min(set1(s.clip), c[q]));
+      store_n(s.c + unit, c[q], lanes(unit));
+    }
+    activate<0, P>(c);
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) store_n(s.out + (p + q) * W, mul(a[3 * q + 2], c[q]), lanes((p + q) * W));
+  } else if constexpr (cell == Cell::gru) {
+    vec a[2 * P];
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) a[2 * q] = acc[q][0], a[2 * q + 1] = acc[q][1];
+    activate<2 * P, 0>(a);
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) fresh[q] = fma(a[2 * q], acc[q][2], fresh[q]);
+    activate<0, P>(fresh);
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) {
+      const int64_t unit = (p + q) * W;
+      const vec before = load_n(s.h + unit, lanes(unit));
+      store_n(s.out + unit, fma(a[2 * q + 1], sub(before, fresh[q]), fresh[q]), lanes(unit));
+    }
+  } else {
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) {
+      if constexpr (cell == Cell::rnn) activate<0, V>(acc[q]);
+      else
+        for (int v = 0; v < V; ++v) acc[q][v] = max(set1(real(0)), acc[q][v]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        const int64_t unit = (p + q) * w.units + v * W;
+        store_n(s.out + unit, acc[q][v], lanes(unit));
+      }
+    }
+  }
+}
+
+template <Cell cell> void step_cell(const Step1<real>& s) {
+  constexpr bool gated = cell == Cell::lstm || cell == Cell::gru;
+  constexpr int V = gated ? gates_of(cell) : 4;
+  const int64_t panels = s.w.panels;
+  int64_t p = 0;
+  if constexpr (gated) {
+    constexpr int P = W >= 16 ? 4 : 2;  // as many as the registers hold
+    for (; p + P <= panels; p += P) step_panels<cell, P, V>(s, p);
+    for (; p < panels; ++p) step_panels<cell, 1, V>(s, p);
+  } else {
+    for (; p + 2 < panels; p += 2) step_panels<cell, 2, V>(s, p);  // the last panel may hold fewer vectors
+    for (; p < panels; ++p) switch (vectors_of(s.w, p)) {
+        case 1: step_panels<cell, 1, 1>(s, p); break;
+        case 2: step_panels<cell, 1, 2>(s, p); break;
+        case 3: step_panels<cell, 1, 3>(s, p); break;
+        default: step_panels<cell, 1, 4>(s, p);
+      }
+  }
+}
+
+}  // namespace
+
+void step(const Step1<real>& s) {
+  switch (s.w.cell) {
+    case Cell::rnn: return step_cell<Cell::rnn>(s);
+    case Cell::rnn_relu: return step_cell<Cell::rnn_relu>(s);
+    case Cell::lstm: return step_cell<Cell::lstm>(s);
+    case Cell::gru: return step_cell<Cell::gru>(s);
+  }
+}
+
+}  // namespace RECURRA_ISA
+}  // namespace recurra

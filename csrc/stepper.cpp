@@ -1,0 +1,83 @@
+#include "stepper.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "ftz.hpp"
+#include "pool.hpp"
+
+namespace recurra {
+
+template <class real>
+Stepper<real>::Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, real clip)
+    : stack_(std::move(stack)), rows_(rows), H_(stack_[0]->weights().H),
+      kinds_(stack_[0]->weights().cell == Cell::lstm ? 2 : 1), clipped_(clipped), clip_(clip),
+      state_(static_cast<size_t>(layers() * kinds_ * rows * H_)), h_(static_cast<size_t>(rows * H_)),
+      c_(static_cast<size_t>(rows * H_)), in_(static_cast<size_t>(rows * H_)), out_(static_cast<size_t>(rows * H_)),
+      offsets_(static_cast<size_t>(rows) + 1), order_(static_cast<size_t>(rows)) {
+  std::iota(offsets_.begin(), offsets_.end(), 0);
+  std::iota(order_.begin(), order_.end(), 0);
+  reset(nullptr, rows);
+}
+
+template <class real> const real* Stepper<real>::step(const real* x, const int64_t* index, int64_t count) {
+  if (count == 1) return one(x, index ? index[0] : 0);
+  for (int64_t layer = 0; layer < layers(); ++layer) {
+    many(layer, layer ? in_.data() : x, index, count, out_.data());
+    std::swap(in_, out_);
+  }
+  return in_.data();
+}
+
+template <class real> const real* Stepper<real>::one(const real* x, int64_t row) {
+  FlushSubnormals flush;
+  for (int64_t layer = 0; layer < layers(); ++layer) {
+    const auto& w = *stack_[static_cast<size_t>(layer)];
+    real* h = at(layer, 0, row);
+    w.table().step({w.weights(), layer ? in_.data() : x, h, kinds_ == 2 ? at(layer, 1, row) : nullptr, out_.data(),
+                    clipped_, clip_});
+    std::copy_n(out_.data(), H_, h);
+    std::swap(in_, out_);
+  }
+  return in_.data();
+}
+
+// Many streams are as many sequences of one token: the same kernels, the same bits.
+template <class real>
+void Stepper<real>::many(int64_t layer, const real* x, const int64_t* index, int64_t count, real* y) {
+  const auto& w = *stack_[static_cast<size_t>(layer)];
+  const auto row = [&](int64_t i) { return index ? index[i] : i; };
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy_n(at(layer, 0, row(i)), H_, h_.data() + i * H_);
+    if (kinds_ == 2) std::copy_n(at(layer, 1, row(i)), H_, c_.data() + i * H_);
+  }
+  Forward<real> f{};
+  f.w = w.weights();
+  f.x = x, f.offsets = offsets_.data(), f.h0 = h_.data(), f.c0 = kinds_ == 2 ? c_.data() : nullptr;
+  f.clipped = clipped_, f.clip = clip_;
+  f.y = y, f.h = h_.data(), f.c = kinds_ == 2 ? c_.data() : nullptr;  // a row reads its own before it writes
+  const double work = static_cast<double>(count * gates_of(f.w.cell) * H_ * (f.w.I + H_));
+  const int64_t parts = work < 2e6 ? 1 : std::min<int64_t>(threads(), count);
+  parallel(static_cast<int>(parts), [&](int part) {
+    const int64_t begin = count * part / parts, end = count * (part + 1) / parts;
+    w.table().forward(f, order_.data() + begin, end - begin);
+  });
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy_n(h_.data() + i * H_, H_, at(layer, 0, row(i)));
+    if (kinds_ == 2) std::copy_n(c_.data() + i * H_, H_, at(layer, 1, row(i)));
+  }
+}
+
+template <class real> void Stepper<real>::state(real* out) const { std::copy_n(state_.data(), state_.size(), out); }
+template <class real> void Stepper<real>::load(const real* from) { std::copy_n(from, state_.size(), state_.data()); }
+
+template <class real> void Stepper<real>::reset(const int64_t* index, int64_t count) {
+  for (int64_t layer = 0; layer < layers(); ++layer)
+    for (int64_t kind = 0; kind < kinds_; ++kind)
+      for (int64_t i = 0; i < count; ++i) std::fill_n(at(layer, kind, index ? index[i] : i), H_, real(0));
+}
+
+template class Stepper<float>;
+template class Stepper<double>;
+
+}  // namespace recurra

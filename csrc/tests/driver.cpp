@@ -1,0 +1,291 @@
+// The kernel tests that need no Python: for sanitizers and for other processors (AArch64 under qemu-user).
+//
+// Forward against the equations in double; gradients against central differences; float against double; and the
+// promise, bit for bit: alone = in the batch = step by step = any thread count = any instruction set.
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "../pool.hpp"
+#include "../recur_run.hpp"
+#include "../stepper.hpp"
+
+namespace {
+
+using namespace recurra;
+
+int failures = 0, checks = 0;
+
+void expect(bool good, const std::string& what) {
+  ++checks;
+  if (good) return;
+  ++failures;
+  std::printf("FAILED: %s\n", what.c_str());
+}
+
+const char* cell_name(Cell cell) {
+  return cell == Cell::rnn ? "rnn" : cell == Cell::rnn_relu ? "rnn_relu" : cell == Cell::lstm ? "lstm" : "gru";
+}
+
+constexpr Cell cells[] = {Cell::rnn, Cell::rnn_relu, Cell::lstm, Cell::gru};
+
+template <class real> struct Problem {
+  Cell cell;
+  int64_t I, H, S, N;
+  std::vector<int64_t> offsets{0};
+  std::vector<real> w_ih, w_hh, b_ih, b_hh, x, h0, c0, dy, dh, dc;
+  std::shared_ptr<PackedWeights<real>> packed;
+
+  Problem(Cell c, int64_t inputs, int64_t hidden, const std::vector<int64_t>& lengths) : cell(c), I(inputs), H(hidden) {
+    for (int64_t n : lengths) offsets.push_back(offsets.back() + n);
+    S = static_cast<int64_t>(lengths.size()), N = offsets.back();
+    std::mt19937 random(7);
+    const int64_t rows = gates_of(cell) * H;
+    const auto fill = [&](std::vector<real>& v, int64_t n, double scale) {
+      v.resize(static_cast<size_t>(n));
+      for (real& each : v) each = static_cast<real>(static_cast<float>((random() / 4294967296.0 - 0.5) * 2 * scale));
+    };
+    const double bound = 1 / std::sqrt(static_cast<double>(H));
+    fill(w_ih, rows * I, bound), fill(w_hh, rows * H, bound), fill(b_ih, rows, bound), fill(b_hh, rows, bound);
+    fill(x, N * I, 1.5), fill(h0, S * H, 0.7), fill(c0, S * H, 0.7), fill(dy, N * H, 1), fill(dh, S * H, 1);
+    fill(dc, S * H, 1);
+    pack();
+  }
+
+  void pack() {
+    packed = std::make_shared<PackedWeights<real>>(cell, I, H, w_ih.data(), w_hh.data(), b_ih.data(), b_hh.data(), true,
+                                                   true);
+  }
+};
+
+template <class real> struct Answer {
+  std::vector<real> y, h, c, gates, cells, linear;
+  std::vector<real> dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, steps;
+};
+
+template <class real> Answer<real> forward(const Problem<real>& p, bool reverse) {
+  Answer<real> a;
+  const size_t nh = static_cast<size_t>(p.N * p.H), sh = static_cast<size_t>(p.S * p.H);
+  a.y.resize(nh), a.h.resize(sh), a.c.resize(sh), a.cells.resize(nh), a.linear.resize(nh);
+  a.gates.resize(nh * static_cast<size_t>(gates_of(p.cell)));
+  Forward<real> f{};
+  const bool lstm = p.cell == Cell::lstm;
+  f.w = p.packed->weights(), f.x = p.x.data(), f.offsets = p.offsets.data(), f.h0 = p.h0.data();
+  f.c0 = lstm ? p.c0.data() : nullptr, f.reverse = reverse, f.y = a.y.data(), f.h = a.h.data();
+  f.c = lstm ? a.c.data() : nullptr, f.cells = lstm ? a.cells.data() : nullptr;
+  f.gates = gates_of(p.cell) > 1 ? a.gates.data() : nullptr, f.linear = p.cell == Cell::gru ? a.linear.data() : nullptr;
+  run_forward(*p.packed, f, p.S);
+  return a;
+}
+
+template <class real> void backward(const Problem<real>& p, bool reverse, Answer<real>& a) {
+  const size_t sh = static_cast<size_t>(p.S * p.H);
+  const bool lstm = p.cell == Cell::lstm;
+  a.dx.resize(p.x.size()), a.dw_ih.resize(p.w_ih.size()), a.dw_hh.resize(p.w_hh.size());
+  a.db_ih.resize(p.b_ih.size()), a.db_hh.resize(p.b_hh.size()), a.dh0.resize(sh), a.dc0.resize(sh);
+  a.steps.resize(a.y.size());
+  Backward<real> b{};
+  b.offsets = p.offsets.data(), b.reverse = reverse, b.h0 = p.h0.data(), b.c0 = lstm ? p.c0.data() : nullptr;
+  b.y = a.y.data(), b.gates = a.gates.data(), b.cells = lstm ? a.cells.data() : nullptr, b.linear = a.linear.data();
+  b.dy = p.dy.data(), b.dh = p.dh.data(), b.dc = lstm ? p.dc.data() : nullptr;
+  b.D = dgates_stride(p.cell, p.H);
+  std::vector<real> dgates(static_cast<size_t>(p.N * b.D));
+  b.dgates = dgates.data(), b.dx = a.dx.data(), b.dh0 = a.dh0.data(), b.dc0 = lstm ? a.dc0.data() : nullptr;
+  b.steps = a.steps.data();
+  run_backward(*p.packed, b, p.S, p.N, p.x.data(), {a.dw_ih.data(), a.dw_hh.data(), a.db_ih.data(), a.db_hh.data()});
+}
+
+double sigmoid(double a) { return 1 / (1 + std::exp(-a)); }
+
+// The equations, one row and one unit at a time.
+template <class real> std::vector<double> equations(const Problem<real>& p, bool reverse) {
+  std::vector<double> y(static_cast<size_t>(p.N * p.H));
+  const int64_t H = p.H, G = gates_of(p.cell);
+  for (int64_t s = 0; s < p.S; ++s) {
+    std::vector<double> h(p.h0.begin() + s * H, p.h0.begin() + (s + 1) * H), c(p.c0.begin() + s * H, p.c0.begin() + (s + 1) * H);
+    const int64_t length = p.offsets[size_t(s) + 1] - p.offsets[size_t(s)];
+    for (int64_t t = 0; t < length; ++t) {
+      const int64_t token = reverse ? p.offsets[size_t(s) + 1] - 1 - t : p.offsets[size_t(s)] + t;
+      std::vector<double> a(size_t(G * H)), b(size_t(G * H));
+      for (int64_t r = 0; r < G * H; ++r) {
+        a[size_t(r)] = p.b_ih[size_t(r)], b[size_t(r)] = p.b_hh[size_t(r)];
+        for (int64_t k = 0; k < p.I; ++k) a[size_t(r)] += double(p.w_ih[size_t(r * p.I + k)]) * p.x[size_t(token * p.I + k)];
+        for (int64_t k = 0; k < H; ++k) b[size_t(r)] += double(p.w_hh[size_t(r * H + k)]) * h[size_t(k)];
+      }
+      for (int64_t u = 0; u < H; ++u) {
+        const auto sum = [&](int64_t g) { return a[size_t(g * H + u)] + b[size_t(g * H + u)]; };
+        double& out = h[size_t(u)];
+        if (p.cell == Cell::rnn) out = std::tanh(sum(0));
+        if (p.cell == Cell::rnn_relu) out = std::max(0.0, sum(0));
+        if (p.cell == Cell::lstm) {
+          c[size_t(u)] = sigmoid(sum(1)) * c[size_t(u)] + sigmoid(sum(0)) * std::tanh(sum(2));
+          out = sigmoid(sum(3)) * std::tanh(c[size_t(u)]);
+        }
+        if (p.cell == Cell::gru) {
+          const double n = std::tanh(a[size_t(2 * H + u)] + sigmoid(sum(0)) * b[size_t(2 * H + u)]), z = sigmoid(sum(1));
+          out = (1 - z) * n + z * out;
+        }
+        y[size_t(token * H + u)] = out;
+      }
+    }
+  }
+  return y;
+}
+
+template <class A, class B> double distance(const std::vector<A>& a, const std::vector<B>& b) {
+  double most = 0, scale = 1e-30;
+  for (size_t i = 0; i < a.size(); ++i) {
+    most = std::max(most, std::fabs(double(a[i]) - double(b[i])));
+    scale = std::max(scale, std::fabs(double(b[i])));
+  }
+  return a.empty() ? 0 : most / scale;
+}
+
+template <class real> bool same(const std::vector<real>& a, const std::vector<real>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(real)) == 0);
+}
+
+double loss(const Problem<double>& p, bool reverse) {
+  const Answer<double> a = forward(p, reverse);
+  double sum = 0;
+  for (size_t i = 0; i < a.y.size(); ++i) sum += a.y[i] * p.dy[i];
+  for (size_t i = 0; i < a.h.size(); ++i) sum += a.h[i] * p.dh[i] + (p.cell == Cell::lstm ? a.c[i] * p.dc[i] : 0);
+  return sum;
+}
+
+void check_gradient(Problem<double>& p, bool reverse, std::vector<double>& at, const std::vector<double>& got, const char* what) {
+  for (size_t i = 0; i < at.size(); i += std::max<size_t>(1, at.size() / 7)) {
+    const double step = 1e-5, kept = at[i];
+    at[i] = kept + step, p.pack();
+    const double up = loss(p, reverse);
+    at[i] = kept - step, p.pack();
+    const double down = loss(p, reverse);
+    at[i] = kept, p.pack();
+    const double want = (up - down) / (2 * step);
+    if (std::fabs(got[i] - want) > 1e-6 * (1 + std::fabs(want)))
+      return expect(false, std::string(cell_name(p.cell)) + " gradient of " + what);
+  }
+  expect(true, what);
+}
+
+void gradients(Cell cell) {
+  for (bool reverse : {false, true}) {
+    Problem<double> p(cell, 5, 9, {4, 0, 7, 1});
+    Answer<double> a = forward(p, reverse);
+    backward(p, reverse, a);
+    check_gradient(p, reverse, p.x, a.dx, "x"), check_gradient(p, reverse, p.w_ih, a.dw_ih, "w_ih");
+    check_gradient(p, reverse, p.w_hh, a.dw_hh, "w_hh"), check_gradient(p, reverse, p.b_ih, a.db_ih, "b_ih");
+    check_gradient(p, reverse, p.b_hh, a.db_hh, "b_hh"), check_gradient(p, reverse, p.h0, a.dh0, "h0");
+    if (cell == Cell::lstm) check_gradient(p, reverse, p.c0, a.dc0, "c0");
+  }
+}
+
+void values(Cell cell, int64_t I, int64_t H, const std::vector<int64_t>& lengths) {
+  const std::string label = std::string(cell_name(cell)) + " " + std::to_string(I) + "x" + std::to_string(H) + ": ";
+  for (bool reverse : {false, true}) {
+    Problem<float> p(cell, I, H, lengths);
+    Problem<double> d(cell, I, H, lengths);
+    Answer<float> a = forward(p, reverse);
+    Answer<double> b = forward(d, reverse);
+    backward(p, reverse, a), backward(d, reverse, b);
+    expect(distance(a.y, equations(p, reverse)) < 1e-5, label + "float forward");
+    expect(distance(b.y, equations(d, reverse)) < 1e-12, label + "double forward");
+    expect(distance(a.dx, b.dx) < 1e-5 && distance(a.dw_ih, b.dw_ih) < 1e-5 && distance(a.dw_hh, b.dw_hh) < 1e-5 &&
+               distance(a.dh0, b.dh0) < 1e-5 && distance(a.steps, b.steps) < 1e-5,
+           label + "float gradients");
+  }
+}
+
+void bits(Cell cell, int64_t I, int64_t H) {
+  const std::string label = std::string(cell_name(cell)) + " " + std::to_string(I) + "x" + std::to_string(H) + ": ";
+  const std::vector<int64_t> lengths = {9, 1, 0, 17, 5, 5, 30, 2, 12, 3, 1, 8, 22, 4, 260};
+  Problem<float> p(cell, I, H, lengths);
+  set_threads(1);
+  Answer<float> one = forward(p, false);
+  backward(p, false, one);
+  for (int n : {2, 3}) {
+    set_threads(n);
+    Answer<float> more = forward(p, false);
+    backward(p, false, more);
+    expect(same(one.y, more.y) && same(one.dx, more.dx) && same(one.dw_ih, more.dw_ih) && same(one.dw_hh, more.dw_hh) &&
+               same(one.db_ih, more.db_ih) && same(one.dh0, more.dh0),
+           label + std::to_string(n) + " threads");
+  }
+  Stepper<float> stepper({p.packed}, 1, false, 0), many({p.packed}, p.S, false, 0);
+  const int64_t kinds = stepper.kinds();
+  std::vector<float> all(static_cast<size_t>(kinds * p.S * H));
+  for (int64_t s = 0; s < p.S; ++s)
+    for (int64_t j = 0; j < H; ++j) {
+      all[size_t(s * H + j)] = p.h0[size_t(s * H + j)];
+      if (kinds == 2) all[size_t((p.S + s) * H + j)] = p.c0[size_t(s * H + j)];
+    }
+  many.load(all.data());
+  bool alone = true, together = true;
+  for (int64_t s = 0; s < p.S; ++s) {
+    std::vector<float> state(p.h0.begin() + s * H, p.h0.begin() + (s + 1) * H);
+    if (kinds == 2) state.insert(state.end(), p.c0.begin() + s * H, p.c0.begin() + (s + 1) * H);
+    stepper.load(state.data());
+    for (int64_t t = p.offsets[size_t(s)]; t < p.offsets[size_t(s) + 1]; ++t) {
+      const float* y = stepper.step(p.x.data() + t * I, nullptr, 1);
+      alone &= std::memcmp(y, one.y.data() + t * H, size_t(H) * sizeof(float)) == 0;
+    }
+  }
+  for (int64_t t = 0; t < 5; ++t) {
+    std::vector<int64_t> index;
+    std::vector<float> x;
+    for (int64_t s = 0; s < p.S; ++s)
+      if (p.offsets[size_t(s) + 1] - p.offsets[size_t(s)] > t) {
+        index.push_back(s);
+        const float* from = p.x.data() + (p.offsets[size_t(s)] + t) * I;
+        x.insert(x.end(), from, from + I);
+      }
+    const float* y = many.step(x.data(), index.data(), static_cast<int64_t>(index.size()));
+    for (size_t i = 0; i < index.size(); ++i)
+      together &= std::memcmp(y + static_cast<int64_t>(i) * H, one.y.data() + (p.offsets[size_t(index[i])] + t) * H,
+                              size_t(H) * sizeof(float)) == 0;
+  }
+  expect(alone, label + "step by step");
+  expect(together, label + "many streams");
+  const std::string before = recurra::name(isa());
+  for (const char* wanted : {"portable", "avx2"}) {
+    if (!set_isa(wanted)) continue;
+    p.pack();
+    Answer<float> other = forward(p, false);
+    backward(p, false, other);
+    expect(same(one.y, other.y) && same(one.dw_hh, other.dw_hh) && same(one.dx, other.dx), label + wanted);
+  }
+  set_isa(before);
+}
+
+void pool_runs_every_part_once() {
+  for (int n : {1, 2, 5}) {
+    set_threads(n);
+    for (int round = 0; round < 300; ++round) {
+      std::vector<int> hits(static_cast<size_t>(1 + round % 40), 0);
+      parallel(static_cast<int>(hits.size()), [&](int part) { ++hits[static_cast<size_t>(part)]; });
+      for (int each : hits)
+        if (each != 1) return expect(false, "every part runs once");
+    }
+  }
+  expect(true, "every part runs once");
+}
+
+}  // namespace
+
+int main() {
+  pool_runs_every_part_once();
+  for (Cell cell : cells) {
+    set_threads(2);
+    if (cell != Cell::rnn_relu) gradients(cell);  // a kink has no central difference
+    values(cell, 1, 1, {3}), values(cell, 5, 7, {4, 0, 9, 1}), values(cell, 17, 33, {20, 3, 3, 0, 11, 1});
+    values(cell, 70, 100, {3, 2}), values(cell, 3, 16, std::vector<int64_t>(45, 4));
+    bits(cell, 3, 5), bits(cell, 20, 48), bits(cell, 7, 65);
+  }
+  std::printf("%d checks, %d failed (%s)\n", checks, failures, name(isa()));
+  return failures ? 1 : 0;
+}

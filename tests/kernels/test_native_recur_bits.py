@@ -1,0 +1,216 @@
+"""The promise, bit for bit: alone = in a batch = permuted = step by step, whatever the threads and the vectors."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+
+native = pytest.importorskip("recurra._native", reason="the C++ kernels are not built")
+
+GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+CELLS = tuple(GATES)
+LENGTHS = [9, 1, 0, 17, 5, 5, 30, 2, 12, 3, 1, 8, 22, 4]
+
+
+def weights(cell, inputs, hidden, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = GATES[cell] * hidden
+    shapes = ((rows, inputs), (rows, hidden), (rows,), (rows,))
+    return [rng.uniform(-0.3, 0.3, shape).astype(np.float32) for shape in shapes]
+
+
+def batch(lengths, inputs, seed=1):
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return np.random.default_rng(seed).normal(size=(offsets[-1], inputs)).astype(np.float32), offsets
+
+
+def rows_of(x, offsets):
+    return [x[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+
+
+def assert_same(a, b):
+    np.testing.assert_array_equal(np.ascontiguousarray(a).view(np.uint32), np.ascontiguousarray(b).view(np.uint32))
+
+
+@contextlib.contextmanager
+def threads(n):
+    before = native.get_num_threads()
+    native.set_num_threads(n)
+    try:
+        yield
+    finally:
+        native.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def isa(name):
+    before = native.engine()["isa"]
+    native.set_isa(name)
+    try:
+        yield
+    finally:
+        native.set_isa(before)
+
+
+def assert_alone_is_in_a_batch(run, cell, inputs, hidden):
+    x, offsets = batch(LENGTHS, inputs)
+    packed = native.Packed(cell, *weights(cell, inputs, hidden))
+    whole = rows_of(run(packed, x, offsets), offsets)
+    for row, tokens in enumerate(rows_of(x, offsets)):
+        alone = run(packed, np.ascontiguousarray(tokens), np.array([0, len(tokens)]))
+        assert_same(alone, whole[row])
+
+
+def forward(packed, x, offsets):
+    return native.recur_forward(packed, x, offsets)[0]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("inputs", "hidden"), [(3, 5), (20, 16), (33, 100), (100, 128), (7, 65)])
+def test_a_row_alone_has_the_bits_that_it_has_in_a_batch(cell, inputs, hidden):
+    assert_alone_is_in_a_batch(forward, cell, inputs, hidden)
+
+
+def test_the_promise_fails_for_a_matrix_product_that_depends_on_the_batch():
+    def sabotaged(packed, x, offsets):
+        return forward(packed, x, offsets) * np.float32(1 + 1e-6 * (len(offsets) > 2))
+
+    with pytest.raises(AssertionError):
+        assert_alone_is_in_a_batch(sabotaged, "lstm", 20, 16)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_permuting_the_batch_permutes_the_bits(cell, reverse):
+    x, offsets = batch(LENGTHS, 20)
+    packed = native.Packed(cell, *weights(cell, 20, 48))
+    order = np.random.default_rng(3).permutation(len(LENGTHS))
+    pieces = rows_of(x, offsets)
+    moved = np.concatenate([pieces[i] for i in order])
+    there = np.concatenate([[0], np.cumsum([LENGTHS[i] for i in order])]).astype(np.int64)
+    y, h, *_ = native.recur_forward(packed, x, offsets, reverse=reverse)
+    y2, h2, *_ = native.recur_forward(packed, moved, there, reverse=reverse)
+    assert_same(y2, np.concatenate([rows_of(y, offsets)[i] for i in order]))
+    assert_same(h2, h[order])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("hidden", [5, 48, 128])
+def test_streamed_with_carried_state_has_the_bits_of_the_whole(cell, hidden):
+    x, _ = batch([23], 20)
+    packed = native.Packed(cell, *weights(cell, 20, hidden))
+    whole, h, c, *_ = native.recur_forward(packed, x, np.array([0, 23]))
+    state: list = [None, None]
+    for begin, end in [(0, 1), (1, 8), (8, 8), (8, 23)]:
+        part = np.array([0, end - begin])
+        y, *state = native.recur_forward(packed, x[begin:end], part, *state)[:3]
+        assert_same(y, whole[begin:end])
+    assert_same(state[0], h)
+    if cell == "lstm":
+        assert_same(state[1], c)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("inputs", "hidden"), [(20, 5), (33, 100), (100, 128), (7, 65), (4, 200)])
+def test_the_stepper_has_the_bits_of_the_whole(cell, inputs, hidden):
+    x, offsets = batch([11], inputs)
+    stack = [native.Packed(cell, *weights(cell, inputs, hidden)), native.Packed(cell, *weights(cell, hidden, hidden, 5))]
+    whole = forward(stack[1], forward(stack[0], x, offsets), offsets)
+    stepper = native.Stepper(stack)
+    for t in range(11):
+        assert_same(stepper.step(x[t])[0], whole[t])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_streams_of_a_stepper_advance_alone_together_and_in_part(cell):
+    stack = [native.Packed(cell, *weights(cell, 20, 48)), native.Packed(cell, *weights(cell, 48, 48, 5))]
+    together, alone = native.Stepper(stack, 7), [native.Stepper(stack) for _ in range(7)]
+    rng = np.random.default_rng(0)
+    for subset in (range(7), [3], [6, 0, 2], range(7), [5, 4]):
+        index = np.array(list(subset))
+        x = rng.normal(size=(len(index), 20)).astype(np.float32)
+        y = together.step(x, index).copy()
+        for place, row in enumerate(index):
+            assert_same(y[place], alone[row].step(x[place])[0])
+    state = together.state()
+    for row in range(7):
+        assert_same(state[:, :, row], alone[row].state()[:, :, 0])
+    again = native.Stepper(stack, 7)
+    again.load(state)
+    x = rng.normal(size=(7, 20)).astype(np.float32)
+    assert_same(again.step(x).copy(), together.step(x))
+    again.reset(np.array([1]))
+    assert not again.state()[:, :, 1].any()
+    assert again.state()[:, :, 0].any()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_chain_taken_earlier_is_resumed_without_changing_a_bit(cell):
+    x, offsets = batch(LENGTHS, 37)
+    packed = native.Packed(cell, *weights(cell, 37, 50))
+    chains = native.recur_project(packed, x)
+    resumed = native.recur_forward(packed, chains, offsets, preprojected=True)
+    assert_same(resumed[0], forward(packed, x, offsets))
+
+
+def everything(cell, seed=0):
+    x, offsets = batch([*LENGTHS, 200, 150, 90], 33)
+    packed = native.Packed(cell, *weights(cell, 33, 70), backward=True)
+    saved = native.recur_forward(packed, x, offsets, save=True)
+    y, h, c, gates, cells, extra = saved
+    dy = np.random.default_rng(9).normal(size=y.shape).astype(np.float32)
+    grads = native.recur_backward(packed, x, offsets, y, gates, cells, extra, dy, steps=True)
+    return [a for a in (*saved, *grads.values()) if a is not None]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_forward_and_gradients_have_the_same_bits_with_one_two_and_three_threads(cell):
+    with threads(1):
+        expected = everything(cell)
+    for n in (2, 3):
+        with threads(n):
+            for a, b in zip(everything(cell), expected, strict=True):
+                assert_same(a, b)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_instruction_set_has_the_same_bits(cell):
+    results = {}
+    for name in native.engine()["available"]:
+        with isa(name):
+            results[name] = everything(cell)
+    expected = results.pop("portable")
+    for name, got in results.items():
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32), err_msg=name)
+
+
+def test_saving_gates_does_not_change_the_answer():
+    x, offsets = batch(LENGTHS, 20)
+    for cell in CELLS:
+        packed = native.Packed(cell, *weights(cell, 20, 48))
+        assert_same(native.recur_forward(packed, x, offsets, save=True)[0], forward(packed, x, offsets))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_row_with_a_nan_does_not_touch_its_neighbours(cell):
+    x, offsets = batch([5] * 9, 20)
+    packed = native.Packed(cell, *weights(cell, 20, 48))
+    clean = forward(packed, x, offsets)
+    x[22] = np.nan
+    y = forward(packed, x, offsets)
+    keep = np.ones(45, bool)
+    keep[22:25] = False
+    assert_same(y[keep], clean[keep])
+    assert np.isnan(y[22:25]).all()
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_huge_inputs_saturate(cell):
+    packed = native.Packed(cell, *weights(cell, 4, 20))
+    x = np.array([[1e30, -1e30, 3e38, 1e38], [-1e30, 1e30, 1e38, -3e38]], np.float32)
+    y = forward(packed, x, np.array([0, 2]))
+    assert np.isfinite(y).all()
+    assert np.abs(y).max() <= 1
