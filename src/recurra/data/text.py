@@ -163,7 +163,8 @@ class BPE(_TextSpec):
     """Texts as pieces of words learnt by byte pair encoding over characters (Sennrich et al. 2016).
 
     Frequent words become one token, rare ones several; pieces never reach over a space or from letters into
-    punctuation. The space before a word belongs to it, so that the tokens in order are the text.
+    punctuation. The space before a word belongs to it, so that the tokens in order are the text where all
+    characters are known. Words of more than 100 letters are cut before.
 
     vocab_size: ids in all: UNK, characters and merged pieces. Usual: 1000-32000. Fewer where training is too
         small.
