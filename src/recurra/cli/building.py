@@ -46,6 +46,8 @@ READ_OPTIONS = (
     "time_order",
     "pattern",
     "rows_per_step",
+    "bad_rows",
+    "quote",
 )
 SPLIT_OPTIONS = ("group", "order", "validation", "test", "split_seed")
 

@@ -87,6 +87,8 @@ DATA = _flags(
     ("time_order", str, "sort or refuse rows that are out of order."),
     ("pattern", str, "For folders of one file per sequence: a regular expression that names columns."),
     ("rows_per_step", int, "For such files: lines per step."),
+    ("bad_rows", str, "refuse or drop rows that cannot be read."),
+    ("quote", str, "Character around cells that hold the separator; empty for none."),
     ("multilabel", str, "Separator between several labels in one cell, such as '|'."),
 )
 SPLITS = _flags(
