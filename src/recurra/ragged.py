@@ -26,7 +26,7 @@ def _checked_offsets(offsets: Any, tokens: int) -> Offsets:
     result = np.ascontiguousarray(offsets, dtype=np.int64)
     if result.ndim != 1 or len(result) == 0 or result[0] != 0:
         raise DataError(f"offsets must be one row that begins with 0, got {np.shape(offsets)}")
-    if result[-1] != tokens or np.any(np.diff(result) < 0):
+    if result[-1] != tokens or np.any(result[1:] < result[:-1]):
         raise DataError(
             f"offsets must never decrease and must end at the number of values ({tokens}), "
             f"got an end of {int(result[-1])}"
@@ -186,8 +186,8 @@ class Ragged:
         items = list(parts)
         if not items:
             raise DataError("parts must hold at least one Ragged, got none")
-        names = set(items[0].columns)
-        if any(set(item.columns) != names for item in items):
+        names = list(items[0].columns)
+        if any(set(item.columns) != set(names) for item in items):
             raise DataError("parts must all have the same columns; drop or add the columns that differ")
         inner = [item.values for item in items]
         nested = [value for value in inner if isinstance(value, Ragged)]

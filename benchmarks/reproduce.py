@@ -1,0 +1,270 @@
+"""Rerun the figures that Recurra publishes, on the real data sets beside the checkout.
+
+`make reproduce`, or `python benchmarks/reproduce.py [NAME ...] [--data FOLDER] [--out FOLDER]`. Each figure is one
+`recurra` command; a set that is not there is left out and said. A table is printed: score, baseline, seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One published figure: the arguments after `recurra compare`, the score and what it should reach."""
+
+    name: str
+    task: str
+    data: tuple[str, ...]
+    arguments: tuple[str, ...]
+    score: str = "accuracy"
+    least: float | None = None
+    most: float | None = None
+
+
+BI = ("--networks", "bilstm", "--seeds", "1", "--num-layers", "1")
+TEXT = (
+    *BI,
+    "--embedding-size",
+    "300",
+    "--set",
+    "network.input_dropout=0.5",
+    "--set",
+    "network.output_dropout=0.5",
+)
+FIGURES = (
+    Figure(
+        name="mr_polarity",
+        task="classifier",
+        data=("mr_polarity",),
+        arguments=(
+            *TEXT,
+            "--encoding",
+            "latin-1",
+            "--set",
+            "data.validation=0.1",
+            "--set",
+            "data.test=0.2",
+            "--epochs",
+            "8",
+            "--patience",
+            "3",
+        ),
+        least=0.765,
+    ),
+    Figure(
+        name="sst2",
+        task="classifier",
+        data=("sst/stsa.binary.train.gz", "sst/stsa.binary.dev.gz", "sst/stsa.binary.test.gz"),
+        arguments=(
+            *TEXT,
+            "--target",
+            "0",
+            "--input",
+            "1",
+            "--separator",
+            " ",
+            "--epochs",
+            "8",
+            "--patience",
+            "3",
+        ),
+    ),
+    Figure(
+        name="banking77",
+        task="classifier",
+        data=("banking77",),
+        arguments=(*TEXT, "--epochs", "30", "--patience", "5", "--learning-rate", "0.002"),
+    ),
+    Figure(
+        name="imdb_10k",
+        task="classifier",
+        data=("imdb_10k",),
+        arguments=(
+            *BI,
+            "--epochs",
+            "6",
+            "--patience",
+            "2",
+            "--sequence-length",
+            "400",
+            "--set",
+            "input.clean_html=true",
+            "--set",
+            "network.input_dropout=0.5",
+            "--set",
+            "network.output_dropout=0.5",
+        ),
+    ),
+    Figure(
+        name="japanese_vowels",
+        task="classifier",
+        data=("uea_japanesevowels",),
+        arguments=(
+            "--networks",
+            "bilstm",
+            "--seeds",
+            "3",
+            "--num-layers",
+            "1",
+            "--hidden-size",
+            "64",
+            "--epochs",
+            "60",
+            "--patience",
+            "20",
+            "--batch-size",
+            "16",
+            "--learning-rate",
+            "0.003",
+            "--set",
+            "network.output_dropout=0.3",
+        ),
+        least=0.97,
+    ),
+    Figure(
+        name="uci_har",
+        task="classifier",
+        data=("uci_har_subset",),
+        arguments=(
+            "--networks",
+            "bigru",
+            "--seeds",
+            "1",
+            "--num-layers",
+            "1",
+            "--hidden-size",
+            "64",
+            "--epochs",
+            "30",
+            "--patience",
+            "8",
+            "--learning-rate",
+            "0.003",
+            "--sequence-length",
+            "none",
+            "--pooling",
+            "mean",
+            "--input",
+            "Inertial_Signals/*",
+            "--target",
+            "y_*",
+            "--set",
+            "network.output_dropout=0.3",
+        ),
+        least=0.90,
+    ),
+    Figure(
+        name="names",
+        task="classifier",
+        data=("names/names",),
+        arguments=(
+            "--networks",
+            "bilstm",
+            "--seeds",
+            "1",
+            "--num-layers",
+            "1",
+            "--unit",
+            "characters",
+            "--epochs",
+            "12",
+            "--embedding-size",
+            "32",
+            "--patience",
+            "3",
+            "--learning-rate",
+            "0.003",
+        ),
+    ),
+    Figure(
+        name="covid3month",
+        task="regressor",
+        data=("uea_covid3month",),
+        arguments=(
+            "--networks",
+            "gru",
+            "--seeds",
+            "3",
+            "--num-layers",
+            "1",
+            "--hidden-size",
+            "32",
+            "--epochs",
+            "60",
+            "--patience",
+            "15",
+            "--batch-size",
+            "16",
+            "--learning-rate",
+            "0.003",
+        ),
+        score="rmse",
+    ),
+)
+
+
+def main() -> int:
+    """Run the chosen figures and print the table; 1 where one falls short."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="figures to run; all if none is named")
+    parser.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data")
+    parser.add_argument("--out", type=Path, default=None, help="keep the models and reports here")
+    options = parser.parse_args()
+    chosen = [figure for figure in FIGURES if not options.names or figure.name in options.names]
+    out = options.out or Path(tempfile.mkdtemp(prefix="recurra-reproduce-"))
+    met = [show(figure, options.data, out) for figure in chosen]
+    print(f"reports under {out}")
+    return 0 if all(met) else 1
+
+
+def show(figure: Figure, data: Path, out: Path) -> bool:
+    """Run one figure and print its line; True unless it fell short."""
+    places = [str(data / place) for place in figure.data]
+    if not all(Path(place).exists() for place in places):
+        print(f"{figure.name:<16} left out: {', '.join(figure.data)} is not under {data}", flush=True)
+        return True
+    target = out / figure.name
+    command = [
+        sys.executable,
+        "-m",
+        "recurra",
+        "compare",
+        figure.task,
+        *places,
+        "-o",
+        str(target),
+        *figure.arguments,
+    ]
+    done = subprocess.run([*command, "--json", "-q"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"{figure.name:<16} failed: {done.stderr.strip().splitlines()[-1]}", flush=True)
+        return False
+    record = json.loads(done.stdout)
+    rows = " | ".join(
+        f"{row['name']} {row['scores'][figure.score]:.4f}"
+        + (
+            f" (seeds {', '.join(format(s[figure.score], '.4f') for s in row['seeds'])})"
+            if len(row["seeds"]) > 1
+            else ""
+        )
+        + f", {row['seconds']:.0f} s"
+        for row in record["rows"]
+    )
+    reached = next(row["scores"][figure.score] for row in record["rows"] if row["name"] == record["winner"])
+    met = figure.least is None or reached >= figure.least
+    goal = "" if figure.least is None else f" (at least {figure.least}: {'met' if met else 'FALLS SHORT'})"
+    print(f"{figure.name:<16} {rows}{goal}\n{'':<16} {record['verdict']}", flush=True)
+    return met
+
+
+if __name__ == "__main__":
+    sys.exit(main())
