@@ -23,7 +23,7 @@ from recurra.training import fit
 from training.toy import Toy
 
 SEQUENCES = 18
-TRAINING = Training(epochs=5, batch_size=4, learning_rate=0.02, schedule="cosine", patience=50)
+TRAINING = Training(epochs=3, batch_size=4, learning_rate=0.02, schedule="cosine", patience=50)
 
 
 class Slow(Toy):

@@ -11,6 +11,7 @@ import torch
 
 from recurra.spec import Training
 from recurra.training.batches import mixed_seed, steps_of_epoch
+from recurra.training.device import one_torch_thread
 from recurra.training.gradients import clip_gradients, compute_gradients, make_leaves, norms_by_layer
 from recurra.training.optimizers import make_optimizer
 from recurra.training.problem import IndexArray, Problem
@@ -57,11 +58,12 @@ def find_learning_rate(
     low, high = RANGES.get(training.optimizer, USUAL_RANGE)
     rates: list[float] = []
     gains: list[float] = []
-    for gain in _gains(problem, training, device, low, high, steps):
-        if watch is not None:
-            watch()
-        rates.append(low * (high / low) ** (len(rates) / max(1, steps - 1)))
-        gains.append(gain)
+    with one_torch_thread():
+        for gain in _gains(problem, training, device, low, high, steps):
+            if watch is not None:
+                watch()
+            rates.append(low * (high / low) ** (len(rates) / max(1, steps - 1)))
+            gains.append(gain)
     smoothed = _smoothed(gains)
     return FoundRate(rate=_advice(training, rates, smoothed), rates=tuple(rates), gains=tuple(smoothed))
 
