@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,189 +25,70 @@ class Figure:
     name: str
     task: str
     data: tuple[str, ...]
-    arguments: tuple[str, ...]
+    arguments: str
     score: str = "accuracy"
     least: float | None = None
     most: float | None = None
 
 
-BI = ("--networks", "bilstm", "--seeds", "1", "--num-layers", "1")
-TEXT = (
-    *BI,
-    "--embedding-size",
-    "300",
-    "--set",
-    "network.input_dropout=0.5",
-    "--set",
-    "network.output_dropout=0.5",
-)
+BILSTM = "--networks bilstm --seeds 1 --num-layers 1 --patience 3"
+TEXT = f"{BILSTM} --embedding-size 300 --set network.input_dropout=0.5 --set network.output_dropout=0.5"
 FIGURES = (
     Figure(
         name="mr_polarity",
         task="classifier",
         data=("mr_polarity",),
-        arguments=(
-            *TEXT,
-            "--encoding",
-            "latin-1",
-            "--set",
-            "data.validation=0.1",
-            "--set",
-            "data.test=0.2",
-            "--epochs",
-            "8",
-            "--patience",
-            "3",
-        ),
+        arguments=f"{TEXT} --encoding latin-1 --set data.validation=0.1 --set data.test=0.2 --epochs 8",
         least=0.765,
     ),
     Figure(
         name="sst2",
         task="classifier",
         data=("sst/stsa.binary.train.gz", "sst/stsa.binary.dev.gz", "sst/stsa.binary.test.gz"),
-        arguments=(
-            *TEXT,
-            "--target",
-            "0",
-            "--input",
-            "1",
-            "--separator",
-            " ",
-            "--epochs",
-            "8",
-            "--patience",
-            "3",
-        ),
+        arguments=f"{TEXT} --target 0 --input 1 --separator ' ' --epochs 8",
     ),
     Figure(
         name="banking77",
         task="classifier",
         data=("banking77",),
-        arguments=(*TEXT, "--epochs", "30", "--patience", "5", "--learning-rate", "0.002"),
+        arguments=f"{TEXT} --epochs 30 --learning-rate 0.002",
     ),
     Figure(
         name="imdb_10k",
         task="classifier",
         data=("imdb_10k",),
-        arguments=(
-            *BI,
-            "--epochs",
-            "6",
-            "--patience",
-            "2",
-            "--sequence-length",
-            "400",
-            "--set",
-            "input.clean_html=true",
-            "--set",
-            "network.input_dropout=0.5",
-            "--set",
-            "network.output_dropout=0.5",
-        ),
+        arguments=f"{BILSTM} --epochs 6 --sequence-length 400 --set input.clean_html=true "
+        "--set network.input_dropout=0.5 --set network.output_dropout=0.5",
     ),
     Figure(
         name="japanese_vowels",
         task="classifier",
         data=("uea_japanesevowels",),
-        arguments=(
-            "--networks",
-            "bilstm",
-            "--seeds",
-            "3",
-            "--num-layers",
-            "1",
-            "--hidden-size",
-            "64",
-            "--epochs",
-            "60",
-            "--patience",
-            "20",
-            "--batch-size",
-            "16",
-            "--learning-rate",
-            "0.003",
-            "--set",
-            "network.output_dropout=0.3",
-        ),
+        arguments="--networks bilstm --seeds 3 --num-layers 1 --hidden-size 64 --epochs 60 --patience 20 "
+        "--batch-size 16 --learning-rate 0.003 --set network.output_dropout=0.3",
         least=0.97,
     ),
     Figure(
         name="uci_har",
         task="classifier",
         data=("uci_har_subset",),
-        arguments=(
-            "--networks",
-            "bigru",
-            "--seeds",
-            "1",
-            "--num-layers",
-            "1",
-            "--hidden-size",
-            "64",
-            "--epochs",
-            "30",
-            "--patience",
-            "8",
-            "--learning-rate",
-            "0.003",
-            "--sequence-length",
-            "none",
-            "--pooling",
-            "mean",
-            "--input",
-            "Inertial_Signals/*",
-            "--target",
-            "y_*",
-            "--set",
-            "network.output_dropout=0.3",
-        ),
+        arguments="--input 'Inertial_Signals/*' --target 'y_*' --networks bigru --seeds 3 --num-layers 1 "
+        "--hidden-size 64 --epochs 30 --patience 8 --learning-rate 0.003 --sequence-length none --pooling mean "
+        "--set network.output_dropout=0.3",
         least=0.90,
     ),
     Figure(
         name="names",
         task="classifier",
         data=("names/names",),
-        arguments=(
-            "--networks",
-            "bilstm",
-            "--seeds",
-            "1",
-            "--num-layers",
-            "1",
-            "--unit",
-            "characters",
-            "--epochs",
-            "12",
-            "--embedding-size",
-            "32",
-            "--patience",
-            "3",
-            "--learning-rate",
-            "0.003",
-        ),
+        arguments=f"{BILSTM} --unit characters --embedding-size 32 --epochs 12 --learning-rate 0.003",
     ),
     Figure(
         name="covid3month",
         task="regressor",
         data=("uea_covid3month",),
-        arguments=(
-            "--networks",
-            "gru",
-            "--seeds",
-            "3",
-            "--num-layers",
-            "1",
-            "--hidden-size",
-            "32",
-            "--epochs",
-            "60",
-            "--patience",
-            "15",
-            "--batch-size",
-            "16",
-            "--learning-rate",
-            "0.003",
-        ),
+        arguments="--networks gru --seeds 3 --num-layers 1 --hidden-size 32 --epochs 60 --patience 15 "
+        "--batch-size 16 --learning-rate 0.003",
         score="rmse",
     ),
 )
@@ -244,7 +126,8 @@ def show(figure: Figure, data: Path, out: Path) -> bool:
         str(target),
         *figure.arguments,
     ]
-    done = subprocess.run([*command, "--json", "-q"], capture_output=True, text=True, check=False)
+    command += [*shlex.split(figure.arguments), "--json", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"{figure.name:<16} failed: {done.stderr.strip().splitlines()[-1]}", flush=True)
         return False
