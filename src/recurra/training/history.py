@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,13 +25,14 @@ class History:
         "gradient_norm" (mean) and "gradient_norm_max", both before clipping, "learning_rate" (of the last
         step), "skipped" steps, "sequences", "seconds" (since the start), "best" (whether it became the best),
         "partial" (cut short). What is not finite is None.
-    steps: columns over all steps: "epoch", "loss", "learning_rate", "gradient_norm", "skipped", "seconds".
+    steps: columns over all steps, as arrays of float64 ("d"), which a million steps need: "epoch", "loss",
+        "learning_rate", "gradient_norm", "skipped", "seconds".
     layers: name of a part of the model -> its gradient norm at every step, before clipping.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    steps: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
-    layers: dict[str, list[float]] = field(default_factory=dict)
+    steps: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
+    layers: dict[str, array[float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -39,13 +41,12 @@ class History:
         """Return one entry of every epoch's record (None where an epoch has none)."""
         return [record.get(name) for record in self.epochs]
 
-    def add_step(self, event: StepEvent) -> dict[str, Any]:
-        """Keep one step; return it as a plain record."""
+    def add_step(self, event: StepEvent) -> None:
+        """Keep one step."""
         for name in COLUMNS:
             self.steps[name].append(float(getattr(event, name)))
         for layer, norm in event.layers.items():
-            self.layers.setdefault(layer, []).append(norm)
-        return self.step_record(len(self.steps["loss"]) - 1)
+            self.layers.setdefault(layer, array("d")).append(norm)
 
     def step_record(self, place: int) -> dict[str, Any]:
         """Return one step as a plain record."""
@@ -78,8 +79,8 @@ class History:
         """Rebuild what `arrays`, `epochs` and the names of the `layers` were taken from."""
         return cls(
             epochs=[dict(record) for record in epochs],
-            steps={name: arrays[f"steps.{name}"].tolist() for name in COLUMNS},
-            layers={name: arrays[f"layers.{name}"].tolist() for name in layers},
+            steps={name: array("d", arrays[f"steps.{name}"].tobytes()) for name in COLUMNS},
+            layers={name: array("d", arrays[f"layers.{name}"].tobytes()) for name in layers},
         )
 
 
