@@ -77,7 +77,7 @@ class _Sizes:
 
     def __init__(self, names: Sequence[str]) -> None:
         count = max(len(names), 1)
-        self.cell = max(13.0, min(52.0, 300.0 / count))
+        self.cell = max(20.0 if count <= _COUNTS_UP_TO else 13.0, min(52.0, 300.0 / count))
         self.font = min(11.0, self.cell * 0.75)
         self.upright = max(map(columns_of, names), default=0) * self.font * 0.62 > self.cell * 0.95
         longest = max(map(columns_of, names), default=1) * self.font * 0.6
@@ -123,7 +123,7 @@ def _tiles(axes: Any, counts: Array, shares: Array, sizes: _Sizes) -> None:
         colour = ON_HIGH if _opacity(shares[row, column]) > _SWITCH else ON_LOW
         text = _short_count(counts[row, column], sizes.cell)
         axes.text(
-            column, row, text, ha="center", va="center", color=colour, fontsize=min(12.0, sizes.cell * 0.36)
+            column, row, text, ha="center", va="center", color=colour, fontsize=min(12.0, sizes.cell * 0.42)
         )
 
 
