@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type 
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
 		scikit-build-core nanobind cmake ninja
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
-		pytest hypothesis pytest-timeout pandas psutil ruff mypy selenium
+		pytest hypothesis pytest-timeout pandas psutil ruff mypy sphinx myst-parser
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[all]"
 	touch $@
 
@@ -30,7 +30,14 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/sphinx-build -q -W -E docs build/docs
 	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/sanitize.sh
+
+docs: $(STAMP)
+	$(BIN)/sphinx-build -W docs build/docs
+
+test-arm: $(STAMP)
+	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/arm.sh
 
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt openvino keras jax

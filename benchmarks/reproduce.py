@@ -124,7 +124,6 @@ def show(figure: Figure, data: Path, out: Path) -> bool:
         *places,
         "-o",
         str(target),
-        *figure.arguments,
     ]
     command += [*shlex.split(figure.arguments), "--json", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -165,7 +165,15 @@ class Ragged:
         ends = np.cumsum(lengths)
         total = int(ends[-1]) if len(ends) else 0
         shift = np.repeat(self.offsets[:-1][index] - (ends - lengths), lengths)
-        return np.arange(total, dtype=np.int64) + shift
+        positions: Offsets = np.arange(total, dtype=np.int64) + shift
+        return positions
+
+    def span(self, begin: int, end: int) -> Ragged:
+        """Return the values from `begin` up to `end` as one sequence: a view, nothing is copied."""
+        if isinstance(self.values, Ragged):
+            raise DataError("span needs flat values, got a Ragged inside a Ragged; go through .values")
+        columns = {name: column[begin:end] for name, column in self.columns.items()}
+        return Ragged(values=self.values[begin:end], offsets=_offsets_of([end - begin]), columns=columns)
 
     def permute(self, order: Sequence[int] | Array) -> Ragged:
         """Return the sequences in another order; `order` must name each exactly once."""
