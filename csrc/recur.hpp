@@ -57,16 +57,20 @@ template <class real> struct Backward {
   real *dx, *dh0, *dc0, *steps;
 };
 
-// Sum over tokens of left[t]^T right[t]: blocks of 256 tokens, then over the blocks in order.
-template <class real> struct OuterSum {
-  int64_t N;
-  const real* left;   // (N, left_stride), columns `column` .. `column + rows`
-  int64_t left_stride;
-  const real* right;  // (N, C), or null where `at` is given
+// Sums over tokens of left[t]^T right[t]: blocks of 256 tokens, then over the blocks in order.
+template <class real> struct Right {
+  const real* rows;            // (N, C), or null where `at` is given
   const real* const* at;       // N pointers to rows of C
   const real* const* factors;  // N pointers to rows that multiply those, or null
   int64_t C;
-  real* out;   // (rows, C)
+  real* out;  // (rows, C)
+};
+template <class real> struct OuterSum {
+  int64_t N;
+  const real* left;  // (N, left_stride), columns `column` .. `column + rows`
+  int64_t left_stride;
+  Right<real> right[2];  // packed left numbers serve them all
+  int count;
   real* bias;  // (rows,): the sum of left alone, or null
 };
 

@@ -22,8 +22,9 @@ template <class F> void in_ranges(int64_t n, int64_t parts, const F& f) {
 
 template <class real>
 PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* w_ih, const real* w_hh,
-                                   const real* b_ih, const real* b_hh, bool forward, bool backward)
-    : table_(&recur_table<real>()), isa_(recurra::isa()) {
+                                   const real* b_ih, const real* b_hh, bool forward, bool backward,
+                                   Precision precision)
+    : table_(&recur_table<real>()), isa_(recurra::isa()), small_table_(&small_table<float>()) {
   Weights<real>& w = weights_;
   const int64_t W = table_->W;
   const bool gated = cell == Cell::lstm || cell == Cell::gru;
@@ -31,6 +32,12 @@ PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* 
   w.vectors = gated ? gates_of(cell) : 4;
   w.units = gated ? W : 4 * W;
   w.panels = ceil_div(H, w.units);
+  small_.precision = precision, small_.cell = cell, small_.I = I, small_.H = H;
+  if constexpr (sizeof(real) == sizeof(float))
+    if (precision != Precision::full) {
+      pack_small(w_ih, w_hh, b_ih, b_hh);
+      return;
+    }
   if (backward) pack_backward(w_ih, w_hh);
   if (!forward) return;
   const int64_t full = w.vectors * W;
@@ -56,8 +63,20 @@ template <class real> void PackedWeights<real>::pack_backward(const real* w_ih, 
   w.input_back = back_.data(), w.recurrent_back = recurrent;
 }
 
+template <class real>
+void PackedWeights<real>::pack_small(const float* w_ih, const float* w_hh, const float* b_ih, const float* b_hh) {
+  small_memory_ = Scratch<char>(static_cast<size_t>(small_table_->pack(small_, w_ih, w_hh, b_ih, b_hh, nullptr)));
+  small_table_->pack(small_, w_ih, w_hh, b_ih, b_hh, small_memory_.data());
+}
+
 template <class real> size_t PackedWeights<real>::bytes() const {
-  return (memory_.size() + back_.size()) * sizeof(real);
+  return (memory_.size() + back_.size()) * sizeof(real) + small_memory_.size();
+}
+
+template <class real> std::string PackedWeights<real>::how() const {
+  const std::string where = std::string("native, ") + name(isa_) + ", ";
+  if (precision() != Precision::full) return where + small_table_->how(precision());
+  return where + (sizeof(real) == sizeof(float) ? "float32" : "float64");
 }
 
 std::vector<std::vector<int64_t>> deal(const int64_t* offsets, int64_t S, int parts) {
@@ -100,6 +119,27 @@ int parts_for(double work, int64_t rows) {  // small work is not worth waking th
   return work < 2e6 ? 1 : static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads(), rows)));
 }
 
+// Weights in fewer bits: row by row and step by step, since one step reads them all in little time.
+template <class real> void small_rows(const PackedWeights<real>& w, const Forward<real>& f, const std::vector<int64_t>& rows) {
+  if constexpr (sizeof(real) == sizeof(float)) {
+    const int64_t H = f.w.H;
+    Scratch<float> scratch(static_cast<size_t>(small_scratch(f.w.I, H))), zeros(static_cast<size_t>(H)), c(static_cast<size_t>(H));
+    std::fill_n(zeros.data(), H, 0.0f);
+    for (int64_t s : rows) {
+      const float* h = f.h0 ? f.h0 + s * H : zeros.data();
+      std::copy_n(f.c0 ? f.c0 + s * H : zeros.data(), H, c.data());
+      const int64_t length = f.offsets[s + 1] - f.offsets[s];
+      for (int64_t t = 0; t < length; ++t) {
+        const int64_t token = f.reverse ? f.offsets[s + 1] - 1 - t : f.offsets[s] + t;
+        w.small_step(f.x + token * f.w.I, h, c.data(), f.y + token * H, f.clipped, f.clip, scratch.data());
+        h = f.y + token * H;
+      }
+      std::copy_n(h, H, f.h + s * H);
+      if (f.c) std::copy_n(c.data(), H, f.c + s * H);
+    }
+  }
+}
+
 }  // namespace
 
 template <class real> void run_forward(PackedWeights<real>& w, const Forward<real>& f, int64_t S) {
@@ -108,6 +148,8 @@ template <class real> void run_forward(PackedWeights<real>& w, const Forward<rea
   const double per_token = static_cast<double>(gates_of(f.w.cell) * f.w.H * (f.w.I + f.w.H));
   const int parts = parts_for(N * per_token, S);
   const auto lists = deal(f.offsets, S, parts);
+  if (w.precision() != Precision::full)
+    return parallel(static_cast<int>(lists.size()), [&](int part) { small_rows(w, f, lists[static_cast<size_t>(part)]); });
   Forward<real> resumed = f;
   Scratch<real> chains;
   if (count(lists.size()) < threads() && !f.preprojected && N * per_token > 4e6) {
@@ -190,19 +232,22 @@ void run_backward(PackedWeights<real>& w, const Backward<real>& given, int64_t S
   if (!out.w_ih) return;
   const Sources<real> from(b, S, N);
   const real* const* masks = b.mask ? from.masks.data() : nullptr;
-  const auto inputs = [&](int64_t column, int64_t first, int64_t rows) {
-    return Job<real>{{N, b.dgates, D, x, nullptr, nullptr, b.w.I, out.w_ih + first * b.w.I, out.b_ih + first}, column, rows};
+  const auto input = [&](int64_t first) {
+    return Right<real>{x, nullptr, nullptr, b.w.I, out.w_ih + first * b.w.I};
   };
-  const auto states = [&](int64_t column, int64_t first, int64_t rows, bool bias) {
-    return Job<real>{{N, b.dgates, D, nullptr, from.h.data(), masks, H, out.w_hh + first * H,
-                      bias ? out.b_hh + first : nullptr}, column, rows};
+  const auto state = [&](int64_t first) {
+    return Right<real>{nullptr, from.h.data(), masks, H, out.w_hh + first * H};
+  };
+  const auto both = [&](int64_t rows) {
+    return Job<real>{{N, b.dgates, D, {input(0), state(0)}, 2, out.b_ih}, 0, rows};
   };
   if (b.w.cell == Cell::gru) {
-    run_jobs<real>(w.table(), {inputs(0, 0, 2 * H), inputs(3 * H, 2 * H, H), states(0, 0, 2 * H, false),
-                               states(2 * H, 2 * H, H, true)});
+    run_jobs<real>(w.table(), {both(2 * H),
+                               {{N, b.dgates, D, {input(2 * H), {}}, 1, out.b_ih + 2 * H}, 3 * H, H},
+                               {{N, b.dgates, D, {state(2 * H), {}}, 1, out.b_hh + 2 * H}, 2 * H, H}});
     std::copy_n(out.b_ih, static_cast<size_t>(2 * H), out.b_hh);
   } else {
-    run_jobs<real>(w.table(), {inputs(0, 0, G * H), states(0, 0, G * H, false)});
+    run_jobs<real>(w.table(), {both(G * H)});
     std::copy_n(out.b_ih, static_cast<size_t>(G * H), out.b_hh);
   }
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "buffers.hpp"
+#include "precision.hpp"
 #include "recur.hpp"
 
 namespace recurra {
@@ -14,10 +15,16 @@ namespace recurra {
 template <class real> class PackedWeights {
  public:
   PackedWeights(Cell cell, int64_t I, int64_t H, const real* w_ih, const real* w_hh, const real* b_ih,
-                const real* b_hh, bool forward, bool backward);  // which passes to pack for
+                const real* b_hh, bool forward, bool backward,  // which passes to pack for
+                Precision precision = Precision::full);          // fewer bits: float, forward only
   const Weights<real>& weights() const { return weights_; }
   const RecurTable<real>& table() const { return *table_; }
   Isa isa() const { return isa_; }
+  Precision precision() const { return small_.precision; }
+  void small_step(const float* x, const float* h, float* c, float* out, bool clipped, float clip, float* scratch) const {
+    small_table_->step({small_, x, h, c, out, clipped, clip, scratch});
+  }
+  std::string how() const;  // which path runs, in words
   size_t bytes() const;
 
  private:
@@ -25,7 +32,11 @@ template <class real> class PackedWeights {
   Isa isa_;
   Weights<real> weights_{};
   Scratch<real> memory_, back_;
+  const SmallTable<float>* small_table_;
+  SmallWeights small_{};
+  Scratch<char> small_memory_;
 
+  void pack_small(const float* w_ih, const float* w_hh, const float* b_ih, const float* b_hh);
   void pack_backward(const real* w_ih, const real* w_hh);
 };
 

@@ -18,6 +18,10 @@ Stepper<real>::Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, rea
   std::iota(offsets_.begin(), offsets_.end(), 0);
   std::iota(order_.begin(), order_.end(), 0);
   reset(nullptr, rows);
+  small_ = stack_[0]->precision() != Precision::full;
+  int64_t most = 0;
+  for (const Layer& each : stack_) most = std::max(most, small_scratch(each->weights().I, H_));
+  scratch_ = Scratch<float>(static_cast<size_t>(most));
 }
 
 template <class real> const real* Stepper<real>::step(const real* x, const int64_t* index, int64_t count) {
@@ -32,14 +36,22 @@ template <class real> const real* Stepper<real>::step(const real* x, const int64
 template <class real> const real* Stepper<real>::one(const real* x, int64_t row) {
   FlushSubnormals flush;
   for (int64_t layer = 0; layer < layers(); ++layer) {
-    const auto& w = *stack_[static_cast<size_t>(layer)];
-    real* h = at(layer, 0, row);
-    w.table().step({w.weights(), layer ? in_.data() : x, h, kinds_ == 2 ? at(layer, 1, row) : nullptr, out_.data(),
-                    clipped_, clip_});
-    std::copy_n(out_.data(), H_, h);
+    advance(layer, layer ? in_.data() : x, row, out_.data());
     std::swap(in_, out_);
   }
   return in_.data();
+}
+
+template <class real> void Stepper<real>::advance(int64_t layer, const real* x, int64_t row, real* y) {
+  const auto& w = *stack_[static_cast<size_t>(layer)];
+  real *h = at(layer, 0, row), *c = kinds_ == 2 ? at(layer, 1, row) : nullptr;
+  if constexpr (sizeof(real) == sizeof(float)) {
+    if (small_) w.small_step(x, h, c, y, clipped_, clip_, scratch_.data());
+    else w.table().step({w.weights(), x, h, c, y, clipped_, clip_});
+  } else {
+    w.table().step({w.weights(), x, h, c, y, clipped_, clip_});
+  }
+  std::copy_n(y, H_, h);
 }
 
 // Many streams are as many sequences of one token: the same kernels, the same bits.
@@ -47,6 +59,11 @@ template <class real>
 void Stepper<real>::many(int64_t layer, const real* x, const int64_t* index, int64_t count, real* y) {
   const auto& w = *stack_[static_cast<size_t>(layer)];
   const auto row = [&](int64_t i) { return index ? index[i] : i; };
+  if (small_) {
+    FlushSubnormals flush;
+    for (int64_t i = 0; i < count; ++i) advance(layer, x + i * w.weights().I, row(i), y + i * H_);
+    return;
+  }
   for (int64_t i = 0; i < count; ++i) {
     std::copy_n(at(layer, 0, row(i)), H_, h_.data() + i * H_);
     if (kinds_ == 2) std::copy_n(at(layer, 1, row(i)), H_, c_.data() + i * H_);

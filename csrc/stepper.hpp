@@ -37,6 +37,9 @@ template <class real> class Stepper {
     return state_.data() + ((layer * kinds_ + kind) * rows_ + row) * H_;
   }
   const real* one(const real* x, int64_t row);
+  bool small_ = false;  // weights in fewer bits: every row by itself
+  Scratch<float> scratch_;
+  void advance(int64_t layer, const real* x, int64_t row, real* y);
   void many(int64_t layer, const real* x, const int64_t* index, int64_t count, real* y);
 };
 

@@ -12,8 +12,9 @@ namespace recurra {
 
 struct Packed {
   Packed(const std::string& cell, const Array& w_ih, const Array& w_hh, const MaybeArray& b_ih,
-         const MaybeArray& b_hh, bool forward, bool backward);
+         const MaybeArray& b_hh, bool forward, bool backward, const std::string& precision);
 
+  std::string precision;
   bool forward, backward;  // what it is packed for
   std::string name;
   Cell cell;
@@ -21,6 +22,10 @@ struct Packed {
   std::variant<std::shared_ptr<PackedWeights<float>>, std::shared_ptr<PackedWeights<double>>> weights;
 
   std::string dtype() const { return weights.index() == 0 ? "float32" : "float64"; }
+  bool full() const { return precision == "float32" || precision == "float64"; }
+  std::string how() const {
+    return std::visit([](const auto& w) { return w->how(); }, weights);
+  }
   size_t bytes() const {
     return std::visit([](const auto& w) { return w->bytes(); }, weights);
   }

@@ -24,8 +24,14 @@ Cell cell_named(const std::string& text) {
 }  // namespace
 
 Packed::Packed(const std::string& cell_text, const Array& w_ih, const Array& w_hh, const MaybeArray& b_ih,
-               const MaybeArray& b_hh, bool forward, bool backward)
-    : forward(forward), backward(backward), name(cell_text), cell(cell_named(cell_text)) {
+               const MaybeArray& b_hh, bool forward, bool backward, const std::string& wanted)
+    : precision(wanted), forward(forward), backward(backward), name(cell_text), cell(cell_named(cell_text)) {
+  const Precision bits = wanted == "bfloat16" ? Precision::bfloat16 : wanted == "int8" ? Precision::int8 : Precision::full;
+  if (bits == Precision::full && wanted != "float32")
+    refuse("precision must be one of float32, bfloat16, int8, got \"" + wanted + "\"");
+  if (bits != Precision::full && backward) refuse("precision \"" + wanted + "\" is for inference; use backward=False");
+  if (bits != Precision::full && is_float64(w_ih)) refuse("precision \"" + wanted + "\" wants float32 weights, got float64");
+  if (is_float64(w_ih)) precision = "float64";
   by_dtype(w_ih, "w_ih", [&](auto zero) {
     using real = decltype(zero);
     if (w_hh.ndim() != 2 || w_hh.shape(1) < 1) refuse("w_hh must be (G*H, H) with H at least 1, got " + describe(w_hh));
@@ -37,7 +43,7 @@ Packed::Packed(const std::string& cell_text, const Array& w_ih, const Array& w_h
     const real* bi = view<real>(b_ih, "b_ih", {rows});
     const real* bh = view<real>(b_hh, "b_hh", {rows});
     nb::gil_scoped_release release;
-    weights = std::make_shared<PackedWeights<real>>(cell, I, H, ih, hh, bi, bh, forward, backward);
+    weights = std::make_shared<PackedWeights<real>>(cell, I, H, ih, hh, bi, bh, forward, backward, bits);
   });
 }
 
@@ -55,6 +61,7 @@ nb::object project(const Packed& p, const Array& x) {
     using real = decltype(zero);
     PackedWeights<real>& w = weights_of<real>(p, x, "x");
     if (!p.forward) refuse("packed must be made with forward=True to run forward");
+    if (!p.full()) refuse("packed must be float32 or float64 to project, got " + p.precision);
     const real* from = view<real>(x, "x", {any, p.I});
     const int64_t N = static_cast<int64_t>(x.shape(0));
     auto out = result<real>({N, gates_of(p.cell) * p.H});
@@ -86,6 +93,8 @@ nb::tuple forward(const Packed& p, const Array& x, const Array& offsets, const M
     Forward<real> f{};
     if (!p.forward) refuse("packed must be made with forward=True to run forward");
     f.w = w.weights();
+    if (!p.full() && (save || preprojected || mask))
+      refuse("save, preprojected and recurrent_mask want float32 or float64 weights, got " + p.precision);
     f.x = view<real>(x, preprojected ? "x (preprojected)" : "x", {any, preprojected ? G * H : p.I});
     const int64_t N = static_cast<int64_t>(x.shape(0)), S = check_offsets(offsets, N);
     f.offsets = static_cast<const int64_t*>(offsets.data());
@@ -175,17 +184,19 @@ Binder recurrences([](nb::module_& m) {
   using namespace nb::literals;
   const auto none = nb::none();
   nb::class_<Packed>(m, "Packed", "Weights of one recurrence in the layout that the kernels read.")
-      .def(nb::init<const std::string&, const Array&, const Array&, const MaybeArray&, const MaybeArray&, bool, bool>(),
-           "cell"_a, "w_ih"_a, "w_hh"_a, "b_ih"_a = none, "b_hh"_a = none, nb::kw_only(), "forward"_a = true, "backward"_a = false)
+      .def(nb::init<const std::string&, const Array&, const Array&, const MaybeArray&, const MaybeArray&, bool, bool,
+                    const std::string&>(),
+           "cell"_a, "w_ih"_a, "w_hh"_a, "b_ih"_a = none, "b_hh"_a = none, nb::kw_only(), "forward"_a = true, "backward"_a = false,
+           "precision"_a = "float32")
       .def_prop_ro("cell", [](const Packed& p) { return p.name; })
       .def_prop_ro("input_size", [](const Packed& p) { return p.I; })
       .def_prop_ro("hidden_size", [](const Packed& p) { return p.H; })
       .def_prop_ro("gates", [](const Packed& p) { return gates_of(p.cell); })
       .def_prop_ro("dtype", &Packed::dtype)
-      .def_prop_ro("precision", [](const Packed& p) { return p.dtype(); })
+      .def_prop_ro("precision", [](const Packed& p) { return p.precision; })
       .def_prop_ro("isa", &Packed::isa_name)
       .def_prop_ro("nbytes", &Packed::bytes)
-      .def_prop_ro("engine", [](const Packed& p) { return "native, " + std::string(p.isa_name()) + ", " + p.dtype(); });
+      .def_prop_ro("engine", &Packed::how);
   m.def("recur_project", project, "packed"_a, "x"_a);
   m.def("recur_forward", forward, "packed"_a, "x"_a, "offsets"_a, "h0"_a = none, "c0"_a = none, nb::kw_only(),
         "reverse"_a = false, "cell_clip"_a = none, "recurrent_mask"_a = none, "save"_a = false,

@@ -22,8 +22,8 @@ class PyStepper {
     if (clip && !(*clip > 0)) refuse("cell_clip must be greater than 0, got " + std::to_string(*clip));
     for (size_t i = 0; i < stack.size(); ++i) {
       const Packed &p = *stack[i], &first = *stack[0];
-      if (p.cell != first.cell || p.H != first.H || p.weights.index() != first.weights.index())
-        refuse("stack must be layers of one cell, hidden size and dtype, layer " + std::to_string(i) + " differs");
+      if (p.cell != first.cell || p.H != first.H || p.weights.index() != first.weights.index() || p.precision != first.precision)
+        refuse("stack must be layers of one cell, hidden size, dtype and precision, layer " + std::to_string(i) + " differs");
       if (i && p.I != p.H) refuse("stack: layer " + std::to_string(i) + " must take " + std::to_string(p.H) +
                                   " inputs, got " + std::to_string(p.I));
       if (!p.forward) refuse("stack must hold weights packed with forward=True");

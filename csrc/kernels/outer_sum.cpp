@@ -9,7 +9,6 @@ namespace RECURRA_ISA {
 namespace {
 
 constexpr int64_t block = 256;
-constexpr int R_MOST = ROWS4;
 
 // left numbers of R rows, interleaved: steps[k*R + r]
 template <int R, int V>
@@ -67,9 +66,9 @@ Tile tile_of(int64_t V, int64_t rows) {
   }
 }
 
-void pack_right(const OuterSum<real>& s, int64_t begin, int64_t n, real* panels) {
+void pack_right(const Right<real>& s, int64_t begin, int64_t n, real* panels) {
   for (int64_t k = 0; k < n; ++k) {
-    const real* row = s.at ? s.at[begin + k] : s.right + (begin + k) * s.C;
+    const real* row = s.at ? s.at[begin + k] : s.rows + (begin + k) * s.C;
     const real* factor = s.factors ? s.factors[begin + k] : nullptr;
     for (int64_t first = 0; first < s.C; first += 4 * W) {
       const int64_t V = least(4, (s.C - first + W - 1) / W);
@@ -115,37 +114,53 @@ void add_bias(const real* left, int64_t stride, int64_t n, int64_t rows, real* b
   }
 }
 
+// The next block's left numbers, a share of its tokens, on their way while this block is worked on.
+void fetch_share(const real* left, int64_t stride, int64_t rows, int64_t n, int64_t share, int64_t shares) {
+  for (int64_t k = n * share / shares; k < n * (share + 1) / shares; ++k)
+    for (int64_t j = 0; j < rows; j += 64 / static_cast<int64_t>(sizeof(real))) fetch2(left + k * stride + j);
+}
+
+void clear(const OuterSum<real>& s, int64_t begin, int64_t end) {
+  for (int i = 0; i < s.count; ++i)
+    for (int64_t j = begin * s.right[i].C; j < end * s.right[i].C; ++j) s.right[i].out[j] = 0;
+  for (int64_t j = begin; s.bias && j < end; ++j) s.bias[j] = 0;
+}
+
 }  // namespace
 
 void outer_sum(const OuterSum<real>& s, int64_t column, int64_t begin, int64_t end) {
-  const int64_t rows = end - begin, C = s.C;
-  real* out = s.out + begin * C;
-  if (s.N == 0) {
-    for (int64_t j = 0; j < rows * C; ++j) out[j] = 0;
-    if (s.bias)
-      for (int64_t j = begin; j < end; ++j) s.bias[j] = 0;
-    return;
-  }
-  const int64_t Cp = padded(C) + 3 * W;
-  real* panels = static_cast<real*>(take_buffer(static_cast<size_t>(block * (Cp + rows) + 64) * sizeof(real)));
-  real* steps = panels + block * Cp;
-  const Split split = Split::over(rows, R_MOST);
+  const int64_t rows = end - begin;
+  if (s.N == 0) return clear(s, begin, end);
+  int64_t width = rows;
+  for (int i = 0; i < s.count; ++i) width += padded(s.right[i].C) + 3 * W;
+  real* memory = static_cast<real*>(take_buffer(static_cast<size_t>(block * width + 128) * sizeof(real)));
+  const Split split = Split::over(rows, ROWS4);
   for (int64_t t = 0; t < s.N; t += block) {
-    const int64_t n = least(block, s.N - t);
+    const int64_t n = least(block, s.N - t), after = most(0, least(block, s.N - t - block));
     const real* left = s.left + t * s.left_stride + column + begin;
-    pack_right(s, t, n, panels);
-    pack_left(left, s.left_stride, n, split, steps);
+    real* panels[2];
+    real* free = memory + block * rows + 64;
+    for (int i = 0; i < s.count; ++i) {
+      panels[i] = free;
+      pack_right(s.right[i], t, n, free);
+      free += block * (padded(s.right[i].C) + 3 * W);
+    }
+    pack_left(left, s.left_stride, n, split, memory);
+    if (s.bias) add_bias(left, s.left_stride, n, rows, s.bias + begin, t == 0);
     for (int64_t j = 0; j < split.tiles; ++j) {
       const int64_t first = split.begin(j), R = split.begin(j + 1) - first;
-      for (int64_t col = 0; col < C; col += 4 * W) {
-        const int64_t V = least(4, (C - col + W - 1) / W);
-        tile_of(V, R)(steps + first * n, panels + col * block, n, out + first * C + col, C,
-                      static_cast<int>(C - col - (V - 1) * W), t == 0);
+      if (after) fetch_share(left + block * s.left_stride, s.left_stride, rows, after, j, split.tiles);
+      for (int i = 0; i < s.count; ++i) {
+        const int64_t C = s.right[i].C;
+        for (int64_t col = 0; col < C; col += 4 * W) {
+          const int64_t V = least(4, (C - col + W - 1) / W);
+          tile_of(V, R)(memory + first * n, panels[i] + col * block, n, s.right[i].out + (begin + first) * C + col, C,
+                        static_cast<int>(C - col - (V - 1) * W), t == 0);
+        }
       }
     }
-    if (s.bias) add_bias(left, s.left_stride, n, rows, s.bias + begin, t == 0);
   }
-  give_buffer(panels);
+  give_buffer(memory);
 }
 
 }  // namespace RECURRA_ISA

@@ -29,9 +29,11 @@ def drop_buffers() -> None: ...
 class Packed:
     """Weights of one recurrence in the layout that the kernels read. Immutable; copies what it is given.
 
-    `gains` (layer-norm cells): gain_x (G*H,), gain_h (G*H,) and, lstm, gain_c (H,), bias_c (H,).
     `recur_backward` wants `backward=True` (and needs no `forward`); everything else wants `forward=True`.
-    `precision` other than "float32": inference only (`recur_forward(save=False)` and `Stepper`).
+    `precision` other than "float32": inference only (`recur_forward` without save, preprojected and
+    recurrent_mask, and `Stepper`). bfloat16: the bits of float32 weights rounded before. int8: one scale per gate
+    row; activations quantised per row and step; sums exact.
+    Layer-norm and zoneout cells have no native form: recurra.kernels composes them.
     """
 
     def __init__(
@@ -42,10 +44,6 @@ class Packed:
         b_ih: _Real | None = None,
         b_hh: _Real | None = None,
         *,
-        gain_x: _Real | None = None,
-        gain_h: _Real | None = None,
-        gain_c: _Real | None = None,
-        bias_c: _Real | None = None,
         forward: bool = True,
         backward: bool = False,
         precision: _Precision = "float32",
@@ -72,7 +70,7 @@ class Packed:
 def recur_project(packed: Packed, x: _Real) -> _Real:
     """(N, G*H): the input part of every gate's chain, `b + W_ih x`, to be resumed by `preprojected=True`.
 
-    rnn, lstm, and gru's r and z begin with b_ih + b_hh; gru's n with b_in. Not for layer-norm cells.
+    rnn, lstm, and gru's r and z begin with b_ih + b_hh; gru's n with b_in.
     """
 
 def recur_forward(
@@ -85,15 +83,13 @@ def recur_forward(
     reverse: bool = False,
     cell_clip: float | None = None,
     recurrent_mask: _Real | None = None,  # (S, H)
-    zoneout: float = 0.0,
-    zoneout_mask: _Real | None = None,  # (N, H); lstm (N, 2H): for h, then for c
     save: bool = False,
     preprojected: bool = False,
 ) -> tuple[_Real, _Real, _Real | None, _Real | None, _Real | None, _Real | None]:
     """(y (N,H), h (S,H), c (S,H)|None, gates (N,G*H)|None, cells (N,H)|None, extra|None).
 
-    gates (after their activation; for rnn None: y is its gate), cells and extra only with `save`. extra is what the backward pass needs
-    besides: gru (N, H), the linear recurrent part of n; layer-norm cells: opaque.
+    gates (after their activation; for rnn None: y is its gate), cells and extra only with `save`. extra: gru
+    (N, H), the linear recurrent part of n, which the backward pass needs.
     """
 
 class Gradients(TypedDict):
@@ -107,7 +103,7 @@ class Gradients(TypedDict):
     dh0: _Real  # (S, H)
     dc0: _Real | None  # (S, H), lstm
     steps: _Real | None  # (N, H): the whole gradient that arrives at h of each token (steps=True)
-    dgain_x: _Real | None
+    dgain_x: _Real | None  # these four: always None, for layer-norm cells to come
     dgain_h: _Real | None
     dgain_c: _Real | None
     dbias_c: _Real | None
@@ -129,8 +125,6 @@ def recur_backward(
     reverse: bool = False,
     cell_clip: float | None = None,
     recurrent_mask: _Real | None = None,
-    zoneout: float = 0.0,
-    zoneout_mask: _Real | None = None,
     need_dx: bool = True,
     need_weights: bool = True,
     steps: bool = False,

@@ -1,0 +1,104 @@
+"""Weights in fewer bits, for inference: how near, how small, and the same bits alone and in a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+native = pytest.importorskip("recurra._native", reason="the C++ kernels are not built")
+
+GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+CELLS = tuple(GATES)
+LENGTHS = [9, 1, 0, 17, 5]
+OFFSETS = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)
+
+
+def weights(cell, inputs=20, hidden=50):
+    rng = np.random.default_rng(0)
+    rows, bound = GATES[cell] * hidden, hidden**-0.5
+    return [rng.uniform(-bound, bound, s).astype(np.float32) for s in ((rows, inputs), (rows, hidden), (rows,), (rows,))]
+
+
+def tokens(inputs=20):
+    return np.random.default_rng(1).normal(size=(OFFSETS[-1], inputs)).astype(np.float32)
+
+
+def as_bfloat16(w):
+    bits = w.view(np.uint32).astype(np.uint64)
+    kept = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32)
+    return kept.view(np.float32)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_bfloat16_weights_give_the_bits_of_weights_rounded_before(cell):
+    w_ih, w_hh, b_ih, b_hh = weights(cell)
+    small = native.Packed(cell, w_ih, w_hh, b_ih, b_hh, precision="bfloat16")
+    rounded = native.Packed(cell, as_bfloat16(w_ih), as_bfloat16(w_hh), b_ih, b_hh)
+    got, want = (native.recur_forward(p, tokens(), OFFSETS) for p in (small, rounded))
+    for a, b in zip(got[:2], want[:2], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_int8_weights_stay_near(cell):
+    small = native.Packed(cell, *weights(cell), precision="int8")
+    full = native.Packed(cell, *weights(cell))
+    got, want = (native.recur_forward(p, tokens(), OFFSETS)[0] for p in (small, full))
+    assert np.abs(got - want).max() / np.abs(want).max() < 0.04
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_alone_in_a_batch_and_streamed_have_the_same_bits(cell, precision):
+    packed = native.Packed(cell, *weights(cell), precision=precision)
+    x = tokens()
+    whole = native.recur_forward(packed, x, OFFSETS)[0]
+    for begin, end in zip(OFFSETS, OFFSETS[1:], strict=False):
+        alone = native.recur_forward(packed, x[begin:end], np.array([0, end - begin]))[0]
+        np.testing.assert_array_equal(alone, whole[begin:end])
+        stepper = native.Stepper([packed])
+        for token in range(begin, end):
+            np.testing.assert_array_equal(stepper.step(x[token])[0], whole[token])
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_instruction_set_has_the_same_bits(cell, precision):
+    before, results = native.engine()["isa"], []
+    try:
+        for name in native.engine()["available"]:
+            native.set_isa(name)
+            packed = native.Packed(cell, *weights(cell), precision=precision)
+            results.append(native.recur_forward(packed, tokens(), OFFSETS)[0])
+    finally:
+        native.set_isa(before)
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+
+
+def test_int8_takes_a_quarter_of_the_bytes_and_bfloat16_half():
+    full = native.Packed("lstm", *weights("lstm", 128, 128)).nbytes
+    assert native.Packed("lstm", *weights("lstm", 128, 128), precision="int8").nbytes < 0.28 * full
+    assert native.Packed("lstm", *weights("lstm", 128, 128), precision="bfloat16").nbytes < 0.53 * full
+
+
+def test_a_nan_stays_in_its_row():
+    packed = native.Packed("lstm", *weights("lstm"), precision="int8")
+    x = tokens()
+    clean = native.recur_forward(packed, x, OFFSETS)[0]
+    x[3, 2] = np.nan
+    y = native.recur_forward(packed, x, OFFSETS)[0]
+    np.testing.assert_array_equal(y[9:], clean[9:])
+    assert np.isnan(y[3:9]).all()
+
+
+def test_what_only_full_precision_can_do_is_refused():
+    packed = native.Packed("lstm", *weights("lstm"), precision="int8")
+    with pytest.raises(ValueError, match="save, preprojected"):
+        native.recur_forward(packed, tokens(), OFFSETS, save=True)
+    with pytest.raises(ValueError, match="to project"):
+        native.recur_project(packed, tokens())
+    with pytest.raises(ValueError, match="precision must be one of"):
+        native.Packed("lstm", *weights("lstm"), precision="int4")
+    with pytest.raises(ValueError, match="is for inference"):
+        native.Packed("lstm", *weights("lstm"), precision="int8", backward=True)
