@@ -174,6 +174,14 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
         fit(Toy(count=60), BASE, folder=tmp_path, resume=True)
 
 
+def test_resume_with_other_operators_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(Toy(), BASE, callbacks=[StopAfter(3)], folder=tmp_path)
+    other = {**kernels.engine(), "native": not kernels.engine()["native"]}
+    monkeypatch.setattr(kernels, "engine", lambda: other)
+    with pytest.warns(RuntimeWarning, match="was made with native=.*: bits will differ"):
+        fit(Toy(), BASE, folder=tmp_path, resume=True)
+
+
 def test_resume_in_an_empty_folder_starts_from_the_beginning(tmp_path: Path) -> None:
     fitted = fit(Toy(), BASE, folder=tmp_path / "new", resume=True)
     assert fitted_to_compare(fitted) == fitted_to_compare(fit(Toy(), BASE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,7 +86,7 @@ class Keeper:
             "run": record,
             "training": self.given.to_dict(),
             "fingerprint": loop.problem.fingerprint,
-            "device": loop.device,
+            **self._place(),
             "threads": kernels.get_num_threads(),
         }
         done = self.store.save(loop.state.total, state, arrays)
@@ -109,9 +110,17 @@ class Keeper:
         self._saved = (self.loop.state.total, self.loop.state.epoch)
         return True
 
+    def _place(self) -> dict[str, Any]:
+        """What the bits depend on besides the problem: the device, and whether the native operators run."""
+        return {"device": self.loop.device, "native": bool(kernels.engine()["native"])}
+
     def _check(self, state: Mapping[str, Any]) -> None:
         where = f"the checkpoint in {self.store.folder}" if self.store else "the checkpoint"
         anew = "start anew with resume=False, or in another folder"
+        for name, value in self._place().items():
+            if state[name] != value:
+                text = f"{where} was made with {name}={state[name]}, now it is {value}: bits will differ"
+                warnings.warn(text, RuntimeWarning, stacklevel=4)
         if state["fingerprint"] != self.loop.problem.fingerprint:
             raise SpecError(f"{where} was made with other data, another encoder or another network; {anew}")
         before, now = dict(state["training"]), self.given.to_dict()
