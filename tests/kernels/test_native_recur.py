@@ -98,7 +98,7 @@ def assert_matches_torch(case, reverse, tolerance):
 
 
 SHAPES = [(1, 1, [3]), (5, 7, [4, 0, 9, 1]), (100, 128, [6] * 7), (17, 33, [20, 3, 3, 0, 11, 1]), (3, 130, [5] * 13),
-          (64, 64, [3] * 45), (20, 16, [300, 40])]  # fmt: skip
+          (64, 64, [2] * 40), (20, 16, [70, 40])]  # fmt: skip
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -113,12 +113,12 @@ def test_in_double_the_gradients_are_those_of_torch_to_twelve_digits(cell):
     assert_matches_torch(Case(cell, 5, 19, [4, 0, 9, 1], dtype=np.float64), False, 1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     cell=st.sampled_from(CELLS),
     inputs=st.integers(1, 130),
     hidden=st.integers(1, 130),
-    lengths=st.lists(st.integers(0, 70), min_size=1, max_size=9),
+    lengths=st.lists(st.integers(0, 70), min_size=1, max_size=4),
     seed=st.integers(0, 2**16),
     reverse=st.booleans(),
 )
