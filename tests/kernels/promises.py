@@ -95,9 +95,10 @@ def _same(a: list[np.ndarray], b: list[np.ndarray]) -> None:
         assert x.tobytes() == y.tobytes()
 
 
-def check_stepwise_is_whole(cell: str, layers: int = 2, **options: float) -> None:
+def check_stepwise_is_whole(cell: str, layers: int = 2, norm: bool = False, **options: float) -> None:
     """A stack stepped token by token, stored and loaded in between, gives the bits of the whole."""
-    stack = [weights_of(cell, INPUTS if i == 0 else UNITS, UNITS, seed=10 * i) for i in range(layers)]
+    widths = [INPUTS, *[UNITS] * (layers - 1)]
+    stack = [weights_of(cell, width, UNITS, seed=10 * i, norm=norm) for i, width in enumerate(widths)]
     x = numbers(5, 23, INPUTS)
     whole = x
     for weights in stack:

@@ -29,7 +29,7 @@ def test_a_row_of_nan_does_not_touch_its_neighbours(name):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("options", [{}, {"zoneout": 0.2}, {"cell_clip": 0.2}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"zoneout": 0.2}, {"cell_clip": 0.2}, {"norm": True}], ids=str)
 def test_stepwise_is_whole(cell, options):
     if "cell_clip" in options and cell != "lstm":
         pytest.skip("cell_clip is for an lstm alone")

@@ -189,14 +189,18 @@ def test_steps_gradients_are_the_whole_gradient_at_each_state(cell):
     assert gap(step.gradients, torch.cat([s.grad for s in states])) < 1e-12
 
 
-def test_both_faces_give_the_same_bits():
-    weights = weights_of("lstm", 6, 20)
-    x, offsets = numbers(3, 15, 6), offsets_of(LENGTHS)
-    ours = kernels.recur(weights, x, offsets)
-    theirs = kernels.recur(as_tensors(weights), torch.tensor(x), torch.tensor(offsets))
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("how", ["plain", "norm", "zoneout"])
+def test_both_faces_give_the_same_bits(cell, how):
+    weights = weights_of(cell, 6, 20, norm=how == "norm")
+    x, offsets, rate = numbers(3, 15, 6), offsets_of(LENGTHS), 0.3 if how == "zoneout" else 0.0
+    ours = kernels.recur(weights, x, offsets, zoneout=rate)
+    theirs = kernels.recur(
+        as_tensors(weights, learn=True), torch.tensor(x), torch.tensor(offsets), zoneout=rate
+    )
     if not kernels.engine()["native"]:
         pytest.skip("without the native engine torch computes with its own bits")
-    assert np.array_equal(ours.y, theirs.y.numpy())
+    assert np.array_equal(ours.y, theirs.y.detach().numpy())
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Pooling one step at a time, for streams: the same chain of operations, hence the same bits, as the whole.
 
 An accumulator holds R rows at once (one stream: R = 1). `push` takes the next token of every row, (R, F) or
-(F,), or of the rows of an int64 index array without repeats; `result` answers the pooling of what was pushed so
-far, zeros before the first push. `state` is one array (R, size) that can be stored and loaded again; its last
-column counts the tokens, exactly up to 2**24 in float32.
+(F,), or of the rows of an int64 index array without repeats; `result` answers the pooling of what was
+pushed so far, zeros before the first push. `state` is one array (R, size) that can be stored and loaded
+again; its last column counts the tokens, exactly up to 2**24 in float32.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +20,43 @@ from recurra.kernels import engines, numpy_native, numpy_reference
 
 def _face() -> ModuleType:
     return numpy_reference if engines.native() is None else numpy_native
+
+
+def state_size(kind: str, features: int) -> int:
+    """Columns of the state of a "mean", "max" or "attention"."""
+    return features + (3 if kind == "attention" else 1)
+
+
+def push(
+    kind: str, state: np.ndarray, tokens: np.ndarray, scores: np.ndarray | None, rows: np.ndarray | None
+) -> None:
+    """Add one token (n, F) to each row of a state, or to each of n different rows."""
+    _face().push(kind, state, tokens, scores, rows)
+
+
+def extend(kind: str, state: np.ndarray, tokens: np.ndarray, scores: np.ndarray | None, row: int) -> None:
+    """Add tokens (n, F), with their scores (n,) where they attend, one after the other to one row of a
+    state."""
+    _face().extend(kind, state, tokens, scores, row)
+
+
+def pooled(kind: str, state: np.ndarray) -> np.ndarray:
+    """The pooling that a state has come to, (R, F)."""
+    made: np.ndarray = _face().pushed(kind, state)
+    return made
+
+
+def bare_push() -> Callable[..., None]:
+    """The operator that adds one token (R, F) to every row of a state, `(kind, state, tokens)`, without
+    checks.
+
+    For the innermost loop of a stream, whose arrays are known to fit.
+    """
+    native = engines.native()
+    if native is None:
+        return lambda kind, state, tokens: numpy_reference.push(kind, state, tokens, None, None)
+    push: Callable[..., None] = native.pool_push
+    return push
 
 
 class _Accumulator:
@@ -49,15 +87,14 @@ class _Accumulator:
 
     def result(self) -> np.ndarray:
         """The pooling of what was pushed so far, (R, F)."""
-        pooled: np.ndarray = _face().pushed(self.kind, self._state)
-        return pooled
+        return pooled(self.kind, self._state)
 
     def _push(self, token: np.ndarray, scores: np.ndarray | None, rows: np.ndarray | None) -> None:
         count = self.rows if rows is None else len(rows)
         if token.dtype != self._state.dtype or token.size != count * self.features:
             wanted = f"{self._state.dtype} of shape ({count}, {self.features})"
             raise KernelError(f"token must be {wanted}, got {token.dtype} of {token.shape}")
-        _face().push(self.kind, self._state, token.reshape(count, self.features), scores, rows)
+        push(self.kind, self._state, token.reshape(count, self.features), scores, rows)
 
 
 class MeanAccumulator(_Accumulator):

@@ -11,6 +11,14 @@ import numpy as np
 Array: TypeAlias = Any
 
 
+def normalised(xp: Any, x: Array, gain: Array, eps: float) -> Array:
+    """Rows of x with mean 0 and variance 1 (eps added), times gain."""
+    size = xp.scalar(x, x.shape[-1])
+    centred = x - xp.row_sum(x) / size
+    variance = xp.row_sum(centred * centred) / size
+    return centred / xp.sqrt(variance + xp.scalar(x, eps)) * gain
+
+
 class NumpyNamespace:
     """NumPy, with products whose answer for a row does not depend on the other rows."""
 
@@ -23,6 +31,10 @@ class NumpyNamespace:
     abs = staticmethod(np.abs)
     isnan = staticmethod(np.isnan)
     zeros_like = staticmethod(np.zeros_like)
+
+    def normalise(self, x: Array, gain: Array, eps: float) -> Array:
+        """Rows of x with mean 0 and variance 1 (eps added), times gain."""
+        return normalised(self, x, gain, eps)
 
     def dot(self, x: Array, w: Array) -> Array:
         """x (N, K) times w (O, K) transposed; BLAS is avoided because its bits depend on N."""
@@ -98,6 +110,10 @@ class TorchNamespace:
         ):
             setattr(self, name, getattr(torch, name))
 
+    def normalise(self, x: Array, gain: Array, eps: float) -> Array:
+        """Rows of x with mean 0 and variance 1 (eps added), times gain."""
+        return normalised(self, x, gain, eps)
+
     def dot(self, x: Array, w: Array) -> Array:
         """x (N, K) times w (O, K) transposed."""
         return x @ w.t()
@@ -158,3 +174,33 @@ def _torch_namespace() -> TorchNamespace:
 def namespace(x: Array) -> Any:
     """The namespace that `x` belongs to."""
     return NUMPY if isinstance(x, np.ndarray) else _torch_namespace()
+
+
+class Composing:
+    """Makes a namespace whose products, activations and norms are the operators of a face: for cells that
+    have no native form of their own and are composed, step by step, of native operators.
+
+    What remains (sums, products and choices element by element) is rounded exactly by NumPy and torch alike.
+    """
+
+    def __init__(self, plain: Any, face: Any) -> None:
+        self.plain, self.face = plain, face
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def dot(self, x: Array, w: Array) -> Array:
+        """x (N, K) times w (O, K) transposed."""
+        return self.face.dense(x, w, None)
+
+    def sigmoid(self, x: Array) -> Array:
+        """1 / (1 + exp(-x))."""
+        return self.face.activation("sigmoid", x)
+
+    def tanh(self, x: Array) -> Array:
+        """Hyperbolic tangent."""
+        return self.face.activation("tanh", x)
+
+    def normalise(self, x: Array, gain: Array, eps: float) -> Array:
+        """Rows of x with mean 0 and variance 1 (eps added), times gain."""
+        return self.face.layer_norm(x, gain, self.plain.zeros_like(gain), eps)

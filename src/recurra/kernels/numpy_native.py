@@ -1,8 +1,10 @@
-"""The operators on NumPy arrays by the native engine; `recurra._native` checks shapes, indices and offsets."""
+"""The operators on NumPy arrays by the native engine; `recurra._native` checks shapes, indices and
+offsets."""
 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
@@ -10,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from recurra.errors import KernelError
-from recurra.kernels import engines, numpy_reference
+from recurra.kernels import checks, engines, reference
+from recurra.kernels.namespace import NUMPY, Composing
 from recurra.kernels.reference import Options
 from recurra.kernels.weights import Array, Recurred, RecurWeights
 
@@ -54,16 +57,13 @@ def packed(weights: RecurWeights) -> Any:
 
 def pack(weights: RecurWeights) -> Any:
     """The weights in the layout of the native engine."""
-    norm = weights.norm
-    gains = {} if norm is None else {
-        name: _tight(getattr(norm, name)) for name in ("gain_x", "gain_h", "gain_c", "bias_c")
-    }  # fmt: skip
     main = (_tight(w) for w in (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh))
-    return module().Packed(weights.cell, *main, **gains)
+    rounded = {} if weights.precision == "float32" else {"precision": weights.precision}
+    return module().Packed(weights.cell, *main, **rounded)
 
 
 def fused(weights: RecurWeights, options: Options) -> bool:
-    """Whether the native engine has this cell with these options; else it is composed by the reference."""
+    """Whether the native engine has this cell with these options whole; else it is composed of others."""
     return weights.norm is None and options.zoneout == 0.0 and options.zoneout_mask is None
 
 
@@ -72,7 +72,7 @@ def recur(weights: RecurWeights, x: Array | None, offsets: np.ndarray, h0: Array
           options: Options, preprojected: Array | None) -> Recurred:  # fmt: skip
     """Run one layer."""
     if not fused(weights, options):
-        return numpy_reference.recur(weights, x, offsets, h0, c0, options, preprojected)
+        return composed(weights, x, offsets, h0, c0, options, preprojected)
     y, h, c, gates, cells, extra = module().recur_forward(
         packed(weights),
         _tight(x if preprojected is None else preprojected),
@@ -86,6 +86,17 @@ def recur(weights: RecurWeights, x: Array | None, offsets: np.ndarray, h0: Array
         preprojected=preprojected is not None,
     )
     return recurred(weights, y, h, c, gates, cells, extra) if options.gates else Recurred(y=y, h=h, c=c)
+
+
+def composed(weights: RecurWeights, x: Array | None, offsets: np.ndarray, h0: Array | None, c0: Array | None,
+             options: Options, preprojected: Array | None) -> Recurred:  # fmt: skip
+    """Run one layer step by step on the other operators."""
+    xp = Composing(NUMPY, sys.modules[__name__])
+    given = x if preprojected is None else preprojected
+    places = checks.offsets(offsets, given.shape[0])  # type: ignore[union-attr]
+    with np.errstate(all="ignore"):
+        pre = reference.input_part(xp, weights, x) if preprojected is None else preprojected
+        return reference.recur(weights, pre, places, h0, c0, options, xp=xp)
 
 
 def recurred(weights: RecurWeights, y: Array, h: Array, c: Array | None, gates: Array | None,
@@ -206,6 +217,13 @@ def scale(x: Array, factor: float) -> Array:
 def push(kind: str, state: Array, x: Array, scores: Array | None, rows: np.ndarray | None) -> None:
     """One more token of a stepwise pooling; changes the state in place."""
     module().pool_push(kind, state, _tight(x), _tight(scores), _tight(rows))
+
+
+@refusing
+def extend(kind: str, state: Array, x: Array, scores: Array | None, row: int) -> None:
+    """Several tokens, one after the other, into one row of a stepwise pooling."""
+    rows = np.full(len(x), row, np.int64)
+    module().pool_push(kind, state, _tight(x), _tight(scores), rows)
 
 
 @refusing

@@ -18,7 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def quiet(function: F) -> F:
-    """The same function without NumPy's warnings: infinities and NaN are answers here, as in the native engine."""
+    """The same function without NumPy's warnings: infinities and NaN are answers here, as in the native
+    engine."""
 
     @functools.wraps(function)
     def silent(*args: Any, **kwargs: Any) -> Any:
@@ -165,6 +166,13 @@ def _joined(kind: str, held: Array, features: int, x: Array, scores: Array | Non
     else:
         new = old + x if kind == "mean" else np.where((x > old) | np.isnan(x), x, old)
     return np.concatenate([np.where(count == 0, x, new), *middle, count + 1], axis=1)
+
+
+def extend(kind: str, state: Array, x: Array, scores: Array | None, row: int) -> None:
+    """Several tokens, one after the other, into one row of a stepwise pooling."""
+    rows = np.array([row])
+    for t in range(len(x)):
+        push(kind, state, x[t : t + 1], None if scores is None else scores[t : t + 1], rows)
 
 
 @quiet

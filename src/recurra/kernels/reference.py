@@ -60,14 +60,6 @@ def walk(offsets: np.ndarray, reverse: bool = False) -> Walk:
     return Walk(order=order, counts=counts, tokens=tokens, places=places)
 
 
-def normalise(xp: Any, x: Array, gain: Array, eps: float = NORM_EPS) -> Array:
-    """Rows of x with mean 0 and variance 1, times gain."""
-    size = xp.scalar(x, x.shape[-1])
-    centred = x - xp.row_sum(x) / size
-    variance = xp.row_sum(centred * centred) / size
-    return centred / xp.sqrt(variance + xp.scalar(x, eps)) * gain
-
-
 def input_part(xp: Any, weights: RecurWeights, x: Array) -> Array:
     """The part of the gates that does not need the past, (N, G*H): bias and input product.
 
@@ -75,7 +67,7 @@ def input_part(xp: Any, weights: RecurWeights, x: Array) -> Array:
     """
     product = xp.dot(x, weights.w_ih)
     if weights.norm is not None:
-        product = normalise(xp, product, weights.norm.gain_x)
+        product = xp.normalise(product, weights.norm.gain_x, NORM_EPS)
     if weights.cell != "gru":
         return (weights.b_ih + weights.b_hh) + product
     both = 2 * weights.hidden_size
@@ -86,7 +78,7 @@ def input_part(xp: Any, weights: RecurWeights, x: Array) -> Array:
 def recurrent_part(xp: Any, weights: RecurWeights, h: Array) -> Array:
     """The part of the gates that comes from the past, (rows, G*H)."""
     product = xp.dot(h, weights.w_hh)
-    return product if weights.norm is None else normalise(xp, product, weights.norm.gain_h)
+    return product if weights.norm is None else xp.normalise(product, weights.norm.gain_h, NORM_EPS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +114,7 @@ def _lstm_step(xp: Any, weights: RecurWeights, pre: Array, c: Array, cell_clip: 
         c = xp.clip(c, -cell_clip, cell_clip)
     shown = c
     if weights.norm is not None:
-        shown = normalise(xp, c, weights.norm.gain_c) + weights.norm.bias_c
+        shown = xp.normalise(c, weights.norm.gain_c, NORM_EPS) + weights.norm.bias_c
     return Stepped(h=o * xp.tanh(shown), c=c, gates=xp.cat([i, f, g, o], axis=1))
 
 
@@ -149,12 +141,14 @@ class Options:
 
 
 def recur(weights: RecurWeights, pre: Array, offsets: np.ndarray, h0: Array | None, c0: Array | None,
-          options: Options, watch: Callable[[list[Array], Walk], None] | None = None) -> Recurred:  # fmt: skip
+          options: Options, watch: Callable[[list[Array], Walk], None] | None = None,
+          xp: Any = None) -> Recurred:  # fmt: skip
     """Run one layer over a ragged batch whose input part `pre` (N, G*H) is known.
 
     watch is called with the states of the rows that walk at each step, and the walk, before they are joined.
+    xp: the namespace to compute in, that of `pre` by default.
     """
-    xp = namespace(pre)
+    xp = xp or namespace(pre)
     way = walk(offsets, options.reverse)
     state = _Rows(xp, weights, way, h0, c0, options, pre)
     packed = xp.take(pre, way.tokens)

@@ -67,6 +67,24 @@ class Stepper:
             raise StateError(f"state must be {self._dtype} of shape {self._shape}, got {got}")
         self._engine.load(np.ascontiguousarray(state))
 
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """A copy of the states of some rows, by an int64 index array: (layers, 2 or 1, n, H)."""
+        index = checks.indices("rows", rows, self.rows)
+        some: np.ndarray = np.ascontiguousarray(self._engine.state()[:, :, index])
+        return some
+
+    def write(self, state: np.ndarray, rows: np.ndarray) -> None:
+        """Let some rows go on from states that `read` gave."""
+        index = checks.indices("rows", rows, self.rows)
+        shape = (*self._shape[:2], len(index), self.hidden_size)
+        if state.shape != shape or state.dtype != self._dtype:
+            raise StateError(
+                f"state must be {self._dtype} of shape {shape}, got {state.dtype} of {state.shape}"
+            )
+        whole = self._engine.state()
+        whole[:, :, index] = state
+        self._engine.load(whole)
+
     def reset(self, rows: np.ndarray | None = None) -> None:
         """Set the states of all rows, or of the rows of an int64 index array, to zero."""
         try:

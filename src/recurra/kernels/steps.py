@@ -28,7 +28,8 @@ WATCHERS: list[Watcher] = []
 
 @contextmanager
 def watch_steps() -> Iterator[list[StepGradients]]:
-    """Within, every backward pass of a recurrence of torch tensors adds its StepGradients to the list given."""
+    """Within, every backward pass of a recurrence of torch tensors adds its StepGradients to the list
+    given."""
     found: list[StepGradients] = []
     WATCHERS.append(found.append)
     try:

@@ -43,8 +43,8 @@ class Operator:
     """One operator, callable with tensors and numbers in the order of its schema.
 
     run: computes on CPU tensors; fake: makes results of the right shapes; setup(ctx, inputs, output) and
-    backward(ctx, *gradients) as in torch.library.register_autograd, or None where there is no gradient, as for
-    the backward operators themselves: a second derivative is refused.
+    backward(ctx, *gradients) as in torch.library.register_autograd, or None where there is no gradient, as
+    for the backward operators themselves: a second derivative is refused.
     """
 
     def __init__(

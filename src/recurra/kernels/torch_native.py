@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,7 +21,8 @@ def _index(x: Tensor | np.ndarray) -> Tensor:
 def recur(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor | None, c0: Tensor | None,
           options: Options, preprojected: Tensor | None) -> Recurred:  # fmt: skip
     """Run one layer."""
-    return torch_recur.recur(weights, x, _index(offsets), h0, c0, options, preprojected)
+    face = sys.modules[__name__]
+    return torch_recur.recur(weights, x, _index(offsets), h0, c0, options, preprojected, face)
 
 
 def fold_embedding(weights: RecurWeights, table: Tensor) -> Tensor:

@@ -16,9 +16,7 @@ from recurra.kernels import steps, torch_reference
 from recurra.kernels.numpy_native import fused, module, refusing
 from recurra.kernels.reference import Options
 from recurra.kernels.torch_library import Operator, array, no_second, plain, tensor
-from recurra.kernels.weights import GATES, NormWeights, Recurred, RecurWeights
-
-NORMS = ("gain_x", "gain_h", "gain_c", "bias_c")
+from recurra.kernels.weights import GATES, Recurred, RecurWeights
 
 
 class Inputs(NamedTuple):
@@ -30,45 +28,32 @@ class Inputs(NamedTuple):
     w_hh: Tensor
     b_ih: Tensor
     b_hh: Tensor
-    gain_x: Tensor | None
-    gain_h: Tensor | None
-    gain_c: Tensor | None
-    bias_c: Tensor | None
     h0: Tensor | None
     c0: Tensor | None
     recurrent_mask: Tensor | None
-    zoneout_mask: Tensor | None
 
 
 TENSORS = len(Inputs._fields)
-WEIGHTS = slice(2, 10)
-"""Where the weights stand in `Inputs`."""
+GRADIENTS = ("dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dc0")
 
 
 def _inputs(weights: RecurWeights, x: Tensor, offsets: Tensor, h0: Tensor | None, c0: Tensor | None,
             options: Options) -> Inputs:  # fmt: skip
-    norm = weights.norm or NormWeights(gain_x=None, gain_h=None)
     main = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh)
-    gains = (norm.gain_x, norm.gain_h, norm.gain_c, norm.bias_c)
-    return Inputs(x, offsets, *main, *gains, h0, c0, options.recurrent_mask, options.zoneout_mask)
+    return Inputs(x, offsets, *main, h0, c0, options.recurrent_mask)
 
 
-def _pack(cell: str, given: Inputs, backward: bool = False) -> Any:
-    gains = {name: array(getattr(given, name)) for name in NORMS if getattr(given, name) is not None}
+def _pack(cell: str, given: Inputs, **sides: bool) -> Any:
     main = (array(w) for w in (given.w_ih, given.w_hh, given.b_ih, given.b_hh))
-    return module().Packed(cell, *main, backward=backward, **gains)
+    return module().Packed(cell, *main, **sides)
 
 
-def _walk(given: Inputs, reverse: bool, clip: float, zoneout: float) -> dict[str, Any]:
-    how: dict[str, Any] = {"reverse": reverse, "cell_clip": clip or None}
-    how["recurrent_mask"] = array(given.recurrent_mask)
-    if zoneout or given.zoneout_mask is not None:
-        how |= {"zoneout": zoneout, "zoneout_mask": array(given.zoneout_mask)}
-    return how
+def _walk(given: Inputs, reverse: bool, clip: float) -> dict[str, Any]:
+    return {"reverse": reverse, "cell_clip": clip or None, "recurrent_mask": array(given.recurrent_mask)}
 
 
 @refusing
-def _forward(packed: Any, given: Inputs, reverse: bool, clip: float, zoneout: float, save: bool) -> list[Any]:
+def _forward(packed: Any, given: Inputs, reverse: bool, clip: float, save: bool) -> list[Any]:
     parts = module().recur_forward(
         packed,
         array(given.x),
@@ -76,14 +61,14 @@ def _forward(packed: Any, given: Inputs, reverse: bool, clip: float, zoneout: fl
         array(given.h0),
         array(given.c0),
         save=save,
-        **_walk(given, reverse, clip, zoneout),
+        **_walk(given, reverse, clip),
     )
     return [given.x.new_empty(0) if part is None else tensor(part) for part in parts]
 
 
 @refusing
 def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tensor | None], reverse: bool,
-              clip: float, zoneout: float, needs: tuple[bool, bool, bool]) -> dict[str, Any]:  # fmt: skip
+              clip: float, needs: tuple[bool, bool, bool]) -> dict[str, Any]:  # fmt: skip
     y, gates, cells, extra = (array(part) for part in saved)
     none_of = [
         None if part is None or (part.size == 0 and y.size) else part for part in (gates, cells, extra)
@@ -100,21 +85,18 @@ def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tenso
         need_dx=needs[0],
         need_weights=needs[1],
         steps=needs[2],
-        **_walk(given, reverse, clip, zoneout),
+        **_walk(given, reverse, clip),
     )
     return result
 
 
-GRADIENTS = ("dw_ih", "dw_hh", "db_ih", "db_hh", "dgain_x", "dgain_h", "dgain_c", "dbias_c", "dh0", "dc0")
-
-
 class _Recur(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, cell: str, reverse: bool, clip: float, zoneout: float, *tensors: Any) -> Any:
+    def forward(ctx: Any, cell: str, reverse: bool, clip: float, *tensors: Any) -> Any:
         given = Inputs(*tensors)
         ctx.packed = _pack(cell, given, backward=True)
-        output = _forward(ctx.packed, given, reverse, clip, zoneout, True)
-        ctx.how = (reverse, clip, zoneout)
+        output = _forward(ctx.packed, given, reverse, clip, True)
+        ctx.how = (reverse, clip)
         ctx.absent = [part is None for part in given]
         ctx.save_for_backward(*(part for part in given if part is not None), output[0], *output[3:])
         ctx.set_materialize_grads(False)
@@ -126,15 +108,14 @@ class _Recur(torch.autograd.Function):
         if torch.is_grad_enabled():
             no_second()
         given, saved = _restored(ctx)
-        need = ctx.needs_input_grad[4:]
-        needs = (bool(need[0]), any(need[WEIGHTS]), bool(steps.WATCHERS))
+        need = ctx.needs_input_grad[3:]
+        needs = (bool(need[0]), any(need[2:6]), bool(steps.WATCHERS))
         found = _backward(ctx.packed, given, saved, list(grads[:3]), *ctx.how, needs)
         if needs[2]:
             steps.report(given.w_hh, ctx.how[0], tensor(found["steps"]))
-        listed = [found["dx"], None, *(found[name] for name in GRADIENTS), None, None]
+        listed = [found["dx"], None, *(found[name] for name in GRADIENTS), None]
         pairs = zip(listed, need, ctx.absent, strict=True)
         return (
-            None,
             None,
             None,
             None,
@@ -149,15 +130,15 @@ def _restored(ctx: Any) -> tuple[Inputs, list[Tensor]]:
 
 
 def recur(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor | None, c0: Tensor | None,
-          options: Options, preprojected: Tensor | None) -> Recurred:  # fmt: skip
-    """Run one layer."""
+          options: Options, preprojected: Tensor | None, face: Any) -> Recurred:  # fmt: skip
+    """Run one layer; face: the module of the operators that cells without a native form are composed of."""
     if not fused(weights, options):
-        return torch_reference.recur(weights, x, offsets, h0, c0, options, preprojected)
+        return torch_reference.composed(weights, x, offsets, h0, c0, options, preprojected, face)
     if preprojected is not None:
         return _resumed(weights, preprojected, offsets, h0, c0, options)
     assert x is not None
     given = _inputs(weights, x, offsets, h0, c0, options)
-    how = (options.reverse, options.cell_clip or 0.0, options.zoneout)
+    how = (options.reverse, options.cell_clip or 0.0)
     traced = torch.compiler.is_compiling() or not plain(given)
     learning = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
     if traced:
@@ -188,7 +169,7 @@ def _resumed(weights: RecurWeights, pre: Tensor, offsets: Tensor, h0: Tensor | N
             "preprojected is for inference, got tensors that require a gradient; use torch.no_grad()"
         )
     given = _inputs(weights, pre, offsets, h0, c0, options)
-    how = _walk(given, options.reverse, options.cell_clip or 0.0, options.zoneout)
+    how = _walk(given, options.reverse, options.cell_clip or 0.0)
     run = refusing(module().recur_forward)
     states = (array(h0), array(c0))
     parts = run(_pack(weights.cell, given), array(pre), array(offsets), *states, save=options.gates,
@@ -205,20 +186,22 @@ def project(weights: RecurWeights, table: Tensor) -> Tensor:
 # ---- the traced form ---------------------------------------------------------------------------------------
 
 _TYPES = ", ".join(f"Tensor{'' if place < 6 else '?'} {name}" for place, name in enumerate(Inputs._fields))
-_HOW = "str cell, bool reverse, float clip, float zoneout"
+_HOW = "str cell, bool reverse, float clip"
 
 
 def _run(*arguments: Any) -> Any:
     given = Inputs(*arguments[:TENSORS])
-    cell, reverse, clip, zoneout, save = arguments[TENSORS:]
-    return tuple(_forward(_pack(cell, given), given, reverse, clip, zoneout, save))
+    cell, reverse, clip, save = arguments[TENSORS:]
+    return tuple(_forward(_pack(cell, given), given, reverse, clip, save))
 
 
 def _run_grad(*arguments: Any) -> Any:
     given = Inputs(*arguments[:TENSORS])
     saved, grads = list(arguments[TENSORS : TENSORS + 4]), list(arguments[TENSORS + 4 : TENSORS + 7])
     cell, *how = arguments[TENSORS + 7 :]
-    found = _backward(_pack(cell, given, backward=True), given, saved, grads, *how, (True, True, False))
+    found = _backward(
+        _pack(cell, given, forward=False, backward=True), given, saved, grads, *how, (True, True, False)
+    )
     empty = given.x.new_empty(0)
     return tuple(
         empty if g is None else tensor(g) for g in (found["dx"], *(found[name] for name in GRADIENTS))
@@ -243,11 +226,10 @@ def _fake(*arguments: Any) -> Any:
 
 def _fake_grad(*arguments: Any) -> Any:
     given = Inputs(*arguments[:TENSORS])
-    rows, units, lstm = given.offsets.shape[0] - 1, given.w_hh.shape[1], arguments[-4] == "lstm"
+    rows, units, lstm = given.offsets.shape[0] - 1, given.w_hh.shape[1], arguments[-3] == "lstm"
     made = given.x.new_empty
     like = [made(part.shape) for part in (given.x, given.w_ih, given.w_hh, given.b_ih, given.b_hh)]
-    gains = [made(0) if part is None else made(part.shape) for part in given[6:10]]
-    return *like, *gains, made(rows, units), made(rows, units) if lstm else made(0)
+    return *like, made(rows, units), made(rows, units) if lstm else made(0)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -261,14 +243,14 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 def _back(ctx: Any, *grads: Any) -> Any:
     given, saved = _restored(ctx)
     dx, *rest = _operator_grad(*given, *saved, *grads[:3], *ctx.how)
-    listed = [dx, None, *rest, None, None]
+    listed = [dx, None, *rest, None]
     kept = [None if absent else g for g, absent in zip(listed, ctx.absent, strict=True)]
-    return *kept, None, None, None, None, None
+    return *kept, None, None, None, None
 
 
 _operator_grad = Operator(
     f"recur_grad({_TYPES}, Tensor y, Tensor gates, Tensor cells, Tensor extra, Tensor? dy, Tensor? dh, "
-    f"Tensor? dc, {_HOW}) -> ({', '.join(['Tensor'] * 11)})",
+    f"Tensor? dc, {_HOW}) -> ({', '.join(['Tensor'] * 7)})",
     _run_grad,
     _fake_grad,
 )

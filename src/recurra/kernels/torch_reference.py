@@ -1,4 +1,5 @@
-"""The operators on torch tensors under torch's own autograd: where the native engine is absent, and off the CPU."""
+"""The operators on torch tensors under torch's own autograd: where the native engine is absent, and off the
+CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recurra.kernels import checks, reference, reference_operators, steps
-from recurra.kernels.namespace import namespace
+from recurra.kernels.namespace import Composing, namespace
 from recurra.kernels.reference import Options, Walk, walk
 from recurra.kernels.weights import Recurred, RecurWeights
 
@@ -28,9 +29,23 @@ def recur(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor |
     places = checks.offsets(offsets, given.shape[0])  # type: ignore[union-attr]
     if given is x and given is not None and _in_cudnn(weights, given, options):
         return _cudnn(weights, given, walk(places, options.reverse), h0, c0)
-    pre = preprojected if preprojected is not None else reference.input_part(namespace(given), weights, x)
+    return _stepped(namespace(given), weights, x, places, h0, c0, options, preprojected)
+
+
+def composed(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor | None, c0: Tensor | None,
+             options: Options, preprojected: Tensor | None, face: Any) -> Recurred:  # fmt: skip
+    """Run one layer step by step on the operators of a face."""
+    given = x if preprojected is None else preprojected
+    places = checks.offsets(offsets, given.shape[0])  # type: ignore[union-attr]
+    xp = Composing(namespace(given), face)
+    return _stepped(xp, weights, x, places, h0, c0, options, preprojected)
+
+
+def _stepped(xp: Any, weights: RecurWeights, x: Tensor | None, places: np.ndarray, h0: Tensor | None,
+             c0: Tensor | None, options: Options, preprojected: Tensor | None) -> Recurred:  # fmt: skip
+    pre = preprojected if preprojected is not None else reference.input_part(xp, weights, x)
     watched = _watched(weights, options) if steps.WATCHERS else None
-    return reference.recur(weights, pre, places, h0, c0, options, watched)
+    return reference.recur(weights, pre, places, h0, c0, options, watched, xp)
 
 
 def _watched(weights: RecurWeights, options: Options) -> Callable[[list[Tensor], Walk], None]:
@@ -63,7 +78,8 @@ def _in_cudnn(weights: RecurWeights, x: Tensor, options: Options) -> bool:
 
 
 def _cudnn(weights: RecurWeights, x: Tensor, way: Walk, h0: Tensor | None, c0: Tensor | None) -> Recurred:
-    """One layer by torch's own operator over the tokens in walking order; rows of length 0 stay as they are."""
+    """One layer by torch's own operator over the tokens in walking order; rows of length 0 stay as they
+    are."""
     rows, units = len(way.order), weights.hidden_size
     zeros = x.new_zeros(rows, units)
     order, back = _index(way.order, x), _index(np.argsort(way.order, kind="stable"), x)

@@ -14,6 +14,9 @@ GATES: dict[str, int] = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 """The cells and their number of gates G."""
 
 
+PRECISIONS = ("float32", "bfloat16", "int8")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NormWeights:
     """Gains of a layer-normalised cell (Ba, Kiros and Hinton 2016); the biases are the cell's own.
@@ -34,6 +37,8 @@ class RecurWeights:
 
     cell: "rnn" (tanh), "rnn_relu", "lstm" (gates i, f, g, o) or "gru" (gates r, z, n; linear before reset).
     w_ih: (G*H, I), w_hh: (G*H, H), b_ih and b_hh: (G*H,); norm: gains of a layer-normalised cell or None.
+    precision: "float32", or for inference on NumPy arrays with the native engine "bfloat16" (weights rounded)
+    or "int8" (one scale per gate row, activations quantised per row and step).
 
     The packed form that the native engine makes of NumPy weights is kept here, so the arrays must not be
     changed in place after the first use: make a new record instead.
@@ -45,6 +50,7 @@ class RecurWeights:
     b_ih: Array
     b_hh: Array
     norm: NormWeights | None = None
+    precision: str = "float32"
     packed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False, init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +58,12 @@ class RecurWeights:
             raise KernelError(
                 f"cell must be a known recurrence, got {self.cell!r}{nearest(self.cell, GATES)}"
             )
+        if self.precision not in PRECISIONS:
+            raise KernelError(
+                f"precision must be known, got {self.precision!r}{nearest(self.precision, PRECISIONS)}"
+            )
+        if self.precision != "float32" and self.norm is not None:
+            raise KernelError(f"precision of a layer-normalised cell must be float32, got {self.precision}")
         self._check_shapes()
 
     @property
