@@ -49,7 +49,9 @@ class Case:
 
 def oracle(case, reverse):
     """torch.nn's own module, one row at a time, in float64."""
-    kind = {"rnn": torch.nn.RNN, "rnn_relu": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[case.cell]
+    kind = {"rnn": torch.nn.RNN, "rnn_relu": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[
+        case.cell
+    ]
     extra = {"nonlinearity": "relu"} if case.cell == "rnn_relu" else {}
     module = kind(case.x.shape[1], case.h0.shape[1], **extra).double()
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")

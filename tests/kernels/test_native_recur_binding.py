@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -120,14 +121,10 @@ some_offsets = st.lists(st.integers(-3, 9), max_size=5).map(lambda v: np.array(v
 )  # fmt: skip
 def test_arrays_that_disagree_never_crash(x, offsets, h0, reverse, gates, mask):
     packed = lstm(backward=True)
-    try:
+    with contextlib.suppress(ValueError):
         native.recur_forward(packed, x, offsets, h0, reverse=reverse, recurrent_mask=mask, save=True)
-    except ValueError as error:
-        assert str(error)
-    try:
+    with contextlib.suppress(ValueError):
         native.recur_backward(packed, x, offsets, x, gates, gates, None, x, h0=h0, recurrent_mask=mask)
-    except ValueError as error:
-        assert str(error)
 
 
 def test_no_tokens_and_no_sequences_are_fine():
@@ -197,9 +194,18 @@ def test_a_forked_child_goes_on_working():
 )
 def test_the_environment_chooses_instruction_set_and_threads(variables, isa, threads):
     code = "from recurra import _native as n; e = n.engine(); print(e['isa'], e['threads'])"
-    kept = {k: v for k, v in os.environ.items() if k not in {"OMP_NUM_THREADS", "RECURRA_NUM_THREADS", "RECURRA_ISA"}}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in {"OMP_NUM_THREADS", "RECURRA_NUM_THREADS", "RECURRA_ISA"}
+    }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=kept | variables, timeout=60, check=True, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        env=kept | variables,
+        timeout=60,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     got_isa, got_threads = done.stdout.split()
     assert int(got_threads) == threads

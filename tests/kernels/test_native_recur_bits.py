@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 
 import numpy as np
 import pytest
@@ -27,11 +28,13 @@ def batch(lengths, inputs, seed=1):
 
 
 def rows_of(x, offsets):
-    return [x[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [x[a:b] for a, b in itertools.pairwise(offsets)]
 
 
 def assert_same(a, b):
-    np.testing.assert_array_equal(np.ascontiguousarray(a).view(np.uint32), np.ascontiguousarray(b).view(np.uint32))
+    np.testing.assert_array_equal(
+        np.ascontiguousarray(a).view(np.uint32), np.ascontiguousarray(b).view(np.uint32)
+    )
 
 
 @contextlib.contextmanager
@@ -116,7 +119,10 @@ def test_streamed_with_carried_state_has_the_bits_of_the_whole(cell, hidden):
 @pytest.mark.parametrize(("inputs", "hidden"), [(20, 5), (33, 100), (100, 128), (7, 65), (4, 200)])
 def test_the_stepper_has_the_bits_of_the_whole(cell, inputs, hidden):
     x, offsets = batch([11], inputs)
-    stack = [native.Packed(cell, *weights(cell, inputs, hidden)), native.Packed(cell, *weights(cell, hidden, hidden, 5))]
+    stack = [
+        native.Packed(cell, *weights(cell, inputs, hidden)),
+        native.Packed(cell, *weights(cell, hidden, hidden, 5)),
+    ]
     whole = forward(stack[1], forward(stack[0], x, offsets), offsets)
     stepper = native.Stepper(stack)
     for t in range(11):
@@ -159,7 +165,7 @@ def everything(cell, seed=0):
     x, offsets = batch([*LENGTHS, 200, 150, 90], 33)
     packed = native.Packed(cell, *weights(cell, 33, 70), backward=True)
     saved = native.recur_forward(packed, x, offsets, save=True)
-    y, h, c, gates, cells, extra = saved
+    y, _h, _c, gates, cells, extra = saved
     dy = np.random.default_rng(9).normal(size=y.shape).astype(np.float32)
     grads = native.recur_backward(packed, x, offsets, y, gates, cells, extra, dy, steps=True)
     return [a for a in (*saved, *grads.values()) if a is not None]

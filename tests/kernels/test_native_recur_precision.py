@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,10 @@ OFFSETS = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)
 def weights(cell, inputs=20, hidden=50):
     rng = np.random.default_rng(0)
     rows, bound = GATES[cell] * hidden, hidden**-0.5
-    return [rng.uniform(-bound, bound, s).astype(np.float32) for s in ((rows, inputs), (rows, hidden), (rows,), (rows,))]
+    return [
+        rng.uniform(-bound, bound, s).astype(np.float32)
+        for s in ((rows, inputs), (rows, hidden), (rows,), (rows,))
+    ]
 
 
 def tokens(inputs=20):
@@ -53,7 +58,7 @@ def test_alone_in_a_batch_and_streamed_have_the_same_bits(cell, precision):
     packed = native.Packed(cell, *weights(cell), precision=precision)
     x = tokens()
     whole = native.recur_forward(packed, x, OFFSETS)[0]
-    for begin, end in zip(OFFSETS, OFFSETS[1:], strict=False):
+    for begin, end in itertools.pairwise(OFFSETS):
         alone = native.recur_forward(packed, x[begin:end], np.array([0, end - begin]))[0]
         np.testing.assert_array_equal(alone, whole[begin:end])
         stepper = native.Stepper([packed])
