@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "buffers.hpp"
-#include "pool.hpp"
+#include "recur.hpp"
+#include "split.hpp"
 
 namespace recurra {
 namespace {
@@ -43,14 +44,25 @@ void multiply(const Panels<real>& panels, real* packed, const real* left, const 
     for (int64_t panel = from; panel < to; ++panel)
       for (int64_t k = 0; k < inner || k == 0; k += inner_block) {
         Product<real> p{};
-        p.left = left + row * inner + k, p.left_row = inner, p.left_step = 1;
-        p.panel_row = panels.wide(panel), p.panel = panels.at(packed, panel) + k * p.panel_row;
+        p.x = left + row * inner + k, p.x_row = inner;
+        p.panel = panels.at(packed, panel) + k * panels.wide(panel);
         p.begin = begin ? begin + panel * panels.width : nullptr;
         p.out = out + row * cols + panel * panels.width, p.out_row = cols;
         p.rows = std::min(some_rows, rows - row), p.cols = panels.own(panel);
         p.inner = std::min(inner_block, inner - k), p.resume = k > 0;
         panels.table.product(p);
       }
+  });
+}
+
+template <class real>
+void by_rows(const real* x, const real* w, const real* b, real* y, int64_t rows, int64_t inputs, int64_t outputs) {
+  split((rows + 15) / 16, 16 * inputs, [&](int64_t from, int64_t to) {
+    Product<real> p{};
+    p.x = x + from * 16 * inputs, p.x_row = inputs, p.begin = b;
+    p.out = y + from * 16 * outputs, p.out_row = outputs;
+    p.rows = std::min(rows, to * 16) - from * 16, p.cols = outputs, p.inner = inputs;
+    dense_table<real>().few_outputs(p, w);
   });
 }
 
@@ -71,6 +83,7 @@ template <class real, class Pack> Scratch<real> pack(const Panels<real>& panels,
 template <class real>
 void dense(const real* x, const real* w, const real* b, real* y, int64_t rows, int64_t inputs, int64_t outputs) {
   if (rows == 0 || outputs == 0) return;
+  if (outputs <= dense_table<real>().narrow) return by_rows(x, w, b, y, rows, inputs, outputs);
   const Panels<real> panels(outputs, inputs);
   Scratch<real> packed = pack(panels, [&](int64_t panel, real* to) {
     panels.table.pack_across(w + panel * panels.width * inputs, inputs, panels.own(panel), inputs,
@@ -95,32 +108,14 @@ void dense_dx(const real* dy, const real* w, real* dx, int64_t rows, int64_t inp
 }
 
 template <class real>
-void dense_dw(const real* dy, const real* x, real* dw, int64_t rows, int64_t inputs, int64_t outputs) {
-  if (inputs == 0 || outputs == 0) return;
-  if (rows == 0) return std::fill(dw, dw + inputs * outputs, real(0)), void();
-  const Panels<real> panels(inputs, rows);
-  const int64_t count = panels.count(), workers = rows * inputs * outputs < small_work ? 1 : threads();
-  const int64_t some = workers == 1 ? outputs : std::max<int64_t>(24, ceil_div(outputs * count, workers * 4));
-  const int64_t chunk = std::min<int64_t>(outputs, ceil_div(std::min<int64_t>(some, 192), 24) * 24);
-  const int64_t chunks = ceil_div(outputs, chunk);
-  parallel(static_cast<int>(chunks * count), [&](int part) {
-    const int64_t panel = part / chunks, row = part % chunks * chunk, wide = panels.wide(panel);
-    const int64_t own = panels.own(panel);
-    Scratch<real> tokens(static_cast<size_t>(std::min(rows, token_block) * wide));
-    for (int64_t n = 0; n < rows; n += token_block) {
-      Product<real> p{};
-      p.inner = std::min(token_block, rows - n);
-      for (int64_t k = 0; k < p.inner; ++k) {
-        const real* from = x + (n + k) * inputs + panel * panels.width;
-        std::copy(from, from + own, tokens.data() + k * wide);
-        std::fill(tokens.data() + k * wide + own, tokens.data() + (k + 1) * wide, real(0));
-      }
-      p.left = dy + n * outputs + row, p.left_row = 1, p.left_step = outputs;
-      p.panel = tokens.data(), p.panel_row = wide;
-      p.out = dw + row * inputs + panel * panels.width, p.out_row = inputs;
-      p.rows = std::min(chunk, outputs - row), p.cols = own, p.add = n > 0;
-      panels.table.product(p);
-    }
+void dense_dw(const real* dy, const real* x, real* dw, real* db, int64_t rows, int64_t inputs, int64_t outputs) {
+  OuterSum<real> sum{};
+  sum.N = rows, sum.left = dy, sum.left_stride = outputs, sum.bias = db, sum.count = 1;
+  sum.right[0].rows = x, sum.right[0].C = inputs, sum.right[0].out = dw;
+  const int64_t parts = rows * inputs * outputs < small_work ? 1 : std::min<int64_t>(threads(), outputs);
+  parallel(static_cast<int>(std::max<int64_t>(1, parts)), [&](int part) {
+    recur_table<real>().outer_sum(sum, 0, outputs * part / std::max<int64_t>(1, parts),
+                                  outputs * (part + 1) / std::max<int64_t>(1, parts));
   });
 }
 
@@ -137,7 +132,7 @@ template <class real> void column_sums(const real* x, real* sums, int64_t rows, 
 #define RECURRA_DENSE(real)                                                                                   \
   template void dense<real>(const real*, const real*, const real*, real*, int64_t, int64_t, int64_t);        \
   template void dense_dx<real>(const real*, const real*, real*, int64_t, int64_t, int64_t);                  \
-  template void dense_dw<real>(const real*, const real*, real*, int64_t, int64_t, int64_t);                  \
+  template void dense_dw<real>(const real*, const real*, real*, real*, int64_t, int64_t, int64_t);           \
   template void column_sums<real>(const real*, real*, int64_t, int64_t);
 RECURRA_DENSE(float)
 RECURRA_DENSE(double)

@@ -29,15 +29,20 @@ nb::object dense_inputs(const Array& dy, const Array& w) {
   });
 }
 
-nb::object dense_weights(const Array& dy, const Array& x) {
-  return by_dtype(dy, "dy", [&](auto zero) -> nb::object {
+nb::tuple dense_weights(const Array& dy, const Array& x, bool bias) {
+  return by_dtype(dy, "dy", [&](auto zero) -> nb::tuple {
     using real = decltype(zero);
     const int64_t rows = extent(x, "x", 0, 2), inputs = extent(x, "x", 1, 2), outputs = extent(dy, "dy", 1, 2);
     const real *pd = view<real>(dy, "dy", {rows, any}), *px = view<real>(x, "x", {any, any});
     auto dw = result<real>({outputs, inputs});
-    nb::gil_scoped_release release;
-    dense_dw(pd, px, dw.data, rows, inputs, outputs);
-    return dw.array;
+    Result<real> db;
+    db.array = nb::none();
+    if (bias) db = result<real>({outputs});
+    {
+      nb::gil_scoped_release release;
+      dense_dw(pd, px, dw.data, db.data, rows, inputs, outputs);
+    }
+    return nb::make_tuple(dw.array, db.array);
   });
 }
 
@@ -56,7 +61,7 @@ nb::object column_sums_of(const Array& x) {
 Binder binder([](nb::module_& m) {
   m.def("dense", dense_forward, nb::arg("x"), nb::arg("w"), nb::arg("b") = nb::none());
   m.def("dense_dx", dense_inputs, nb::arg("dy"), nb::arg("w"));
-  m.def("dense_dw", dense_weights, nb::arg("dy"), nb::arg("x"));
+  m.def("dense_dw", dense_weights, nb::arg("dy"), nb::arg("x"), nb::arg("bias") = false);
   m.def("column_sums", column_sums_of, nb::arg("x"));
 });
 

@@ -24,8 +24,9 @@ def _dense_dx(dy: Tensor, w: Tensor) -> Tensor:
 
 
 @refusing
-def _dense_dw(dy: Tensor, x: Tensor) -> Tensor:
-    return tensor(module().dense_dw(array(dy), array(x)))
+def _dense_dw(dy: Tensor, x: Tensor, bias: bool) -> tuple[Tensor, Tensor]:
+    dw, db = module().dense_dw(array(dy), array(x), bias)
+    return tensor(dw), dy.new_empty(0) if db is None else tensor(db)
 
 
 @refusing
@@ -34,19 +35,19 @@ def _column_sums(x: Tensor) -> Tensor:
 
 
 def _dense_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, w, b = inputs
+    x, w, _ = inputs
     ctx.save_for_backward(x, w)
-    ctx.has_bias = b is not None
 
 
 def _dense_back(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
     x, w = ctx.saved_tensors
-    needs = ctx.needs_input_grad
-    return (
-        dense_dx(dy, w) if needs[0] else None,
-        dense_dw(dy, x) if needs[1] else None,
-        column_sums(dy) if ctx.has_bias and needs[2] else None,
-    )
+    of_x, of_w, of_b = ctx.needs_input_grad
+    dw = db = None
+    if of_w:
+        dw, db = dense_dw(dy, x, of_b)
+    elif of_b:
+        db = column_sums(dy)
+    return dense_dx(dy, w) if of_x else None, dw, db if of_b else None
 
 
 def _sums_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -61,7 +62,9 @@ dense_dx = Operator(
     "dense_dx(Tensor dy, Tensor w) -> Tensor", _dense_dx, lambda dy, w: dy.new_empty(dy.shape[0], w.shape[1])
 )
 dense_dw = Operator(
-    "dense_dw(Tensor dy, Tensor x) -> Tensor", _dense_dw, lambda dy, x: dy.new_empty(dy.shape[1], x.shape[1])
+    "dense_dw(Tensor dy, Tensor x, bool bias) -> (Tensor, Tensor)",
+    _dense_dw,
+    lambda dy, x, bias: (dy.new_empty(dy.shape[1], x.shape[1]), dy.new_empty(dy.shape[1] if bias else 0)),
 )
 column_sums = Operator(
     "column_sums(Tensor x) -> Tensor",
