@@ -140,6 +140,10 @@ class Encoder(ABC):
     def __reduce__(self) -> Any:
         return encoder_from_record, (self.to_record(), self.files())
 
+    def check_stream(self) -> None:
+        """Raise SpecError, with the reason, where the sequences cannot be encoded step by step."""
+        self._room(None)
+
     def _room(self, memory: Memory | None) -> int | None:
         """Steps that a stream may still take before `max_length`; None: no bound."""
         limit: int | None = getattr(self.spec, "max_length", None)

@@ -172,17 +172,21 @@ class Recur(Node):
             run.trace[f"{self.name}.{place.suffix}"] = answer
         return answer
 
-    def _start(self, parameters: Parameters, place: Place, rows: int, run: Run) -> tuple[Any, Any]:
-        """The initial state: carried in, learnt (one vector for all rows), or None for zero."""
-        carried = run.states.get(self.name)
-        if carried is not None and not place.reverse:
-            hidden, cell = carried[place.suffix]
-            return hidden, cell
+    def start(self, parameters: Parameters, place: Place, rows: int) -> tuple[Any, Any]:
+        """Hidden and cell states (rows, H) that a sequence begins with: learnt, or None for zeros."""
         if self.network.initial_state == "zero":
             return None, None
         names = ("h0", "c0") if self.has_cells else ("h0",)
         learnt = [shaping.repeat_row(self.take(parameters, f"{n}_{place.suffix}"), rows) for n in names]
         return learnt[0], (learnt[1] if self.has_cells else None)
+
+    def _start(self, parameters: Parameters, place: Place, rows: int, run: Run) -> tuple[Any, Any]:
+        """The initial state: carried in, or what a sequence begins with."""
+        carried = run.states.get(self.name)
+        if carried is not None and not place.reverse:
+            hidden, cell = carried[place.suffix]
+            return hidden, cell
+        return self.start(parameters, place, rows)
 
     def _dropped(self, values: Any, rate: float, run: Run, place: str) -> Any:
         if not run.training or rate == 0.0:

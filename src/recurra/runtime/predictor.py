@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,8 +16,14 @@ from recurra.data.encoder import Encoder
 from recurra.errors import DataError
 from recurra.graph.model import InputShape, Model, sequence_model
 from recurra.graph.run import Flow, Run
+from recurra.graph.stepping import Stepping, stepping_of
 from recurra.ragged import Array, Ragged
 from recurra.spec import Network
+from recurra.storage import canonical_json
+
+if TYPE_CHECKING:
+    from recurra.runtime.keyed import Streams
+    from recurra.runtime.stream import Stream
 
 CHUNK_TOKENS = 32_768
 """Tokens that are answered at a time: bounds the memory of a prediction, never its result."""
@@ -137,13 +145,21 @@ class Predictor(ABC):
         self.model = build_model(self.network, self.encoder, self.head)
         self._cache: dict[str, Any] = {}
 
-    @abstractmethod
     def predict(self, inputs: Any, static: Any = None) -> Any:
         """One answer per sequence."""
+        return self.answers(self.outputs(inputs, static))
 
-    @abstractmethod
     def records(self, inputs: Any, static: Any = None) -> Iterator[dict[str, Any]]:
         """One plain dictionary per sequence, as the command line writes them."""
+        return self.records_of(self.outputs(inputs, static))
+
+    @abstractmethod
+    def answers(self, outputs: Array) -> Any:
+        """What `predict` gives, for what leaves the model."""
+
+    @abstractmethod
+    def records_of(self, outputs: Array) -> Iterator[dict[str, Any]]:
+        """What `records` gives, for what leaves the model."""
 
     @abstractmethod
     def score(self, inputs: Any, targets: Any, static: Any = None) -> float:
@@ -160,24 +176,77 @@ class Predictor(ABC):
     def outputs(self, inputs: Any, static: Any = None) -> Array:
         """(S, outputs) numbers before softmax or unscaling."""
         batch = self.encode(inputs)
+        return self.outputs_of(batch, self.scaled_static(static, len(batch)))
+
+    def scaled_static(self, static: Any, rows: int) -> Array | None:
+        """(rows, K) what the model reads of the features per sequence; None where it reads none."""
         if static is not None and self.head.static is None:
             raise DataError("static was given, but this model was trained without features per sequence")
-        return self.outputs_of(
-            batch, self.head.static.transform(static, len(batch)) if self.head.static else None
-        )
+        return self.head.static.transform(static, rows) if self.head.static else None
 
     def outputs_of(self, batch: Ragged, scaled: Array | None = None) -> Array:
-        """As `outputs`, for encoded sequences and scaled static features; in chunks of bounded memory."""
+        """As `outputs`, for encoded sequences and scaled static features; in chunks of bounded memory.
+
+        A single sequence longer than a chunk is read in stretches, carrying the state, where the model reads in
+        one direction; a bidirectional one needs the whole sequence at once.
+        """
         parts = [
-            self._forward(batch.select(rows), None if scaled is None else scaled[rows])
+            self._chunk(batch, rows, None if scaled is None else scaled[rows])
             for rows in chunks(batch.lengths, CHUNK_TOKENS)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, self.head.outputs), dtype=np.float32)
 
-    def _forward(self, batch: Ragged, static: Array | None) -> Array:
+    def _chunk(self, batch: Ragged, rows: Array, static: Array | None) -> Array:
+        length = int(batch.lengths[rows].sum())
+        if len(rows) == 1 and length > CHUNK_TOKENS and not self.network.bidirectional:
+            return self._in_stretches(batch, int(rows[0]), static)
         run = Run(cache=self._cache)
-        answer: Array = self.model.forward(self.parameters, Flow.of(batch, static), run)
+        answer: Array = self.model.forward(self.parameters, Flow.of(batch.select(rows), static), run)
         return answer
+
+    def _in_stretches(self, batch: Ragged, row: int, static: Array | None) -> Array:
+        stepping = self.stepping()
+        begin, end = int(batch.offsets[row]), int(batch.offsets[row + 1])
+        for place in range(begin, end, CHUNK_TOKENS):
+            stepping.extend(stepping.enter(batch.span(place, min(place + CHUNK_TOKENS, end))), 0)
+        return stepping.outputs(np.array([0]), np.array([end - begin]), static)
+
+    def stepping(self, *, rows: int = 1, look_ahead: int | None = None) -> Stepping:
+        """The model one step at a time, for encoded steps; `stream` is for everybody else."""
+        return stepping_of(
+            self.model, self.parameters, rows=rows, look_ahead=look_ahead, cache=self._cache
+        )
+
+    def stream(self, *, static: Any = None, look_ahead: int | None = None) -> Stream:
+        """Begin a sequence that arrives step by step; see `recurra.runtime.stream.Stream`."""
+        from recurra.runtime.stream import Stream
+
+        return Stream(self, static=static, look_ahead=look_ahead)
+
+    def streams(self, **options: Any) -> Streams:
+        """Many sequences that arrive step by step, by key; options as of `recurra.runtime.keyed.Streams`."""
+        from recurra.runtime.keyed import Streams
+
+        return Streams(self, **options)
+
+    @cached_property
+    def identity(self) -> str:
+        """What states of streams are tagged with: the id of the stored model, else a hash of what it computes."""
+        return self.model_id or fingerprint(self)
+
+
+def fingerprint(predictor: Predictor) -> str:
+    """The sha256 of what an unsaved model computes: specifications, encoder and weights."""
+    digest = hashlib.sha256(b"recurra live model 1")
+    encoder, head = predictor.encoder, predictor.head
+    digest.update(canonical_json([predictor.network.to_dict(), encoder.to_record(), head.to_record()]))
+    for name, content in sorted(encoder.files().items()):
+        digest.update(name.encode())
+        digest.update(hashlib.sha256(content).digest())
+    for name, array in sorted(predictor.parameters.items()):
+        digest.update(f"{name}\0{array.dtype.name}\0{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def chunks(lengths: Array, tokens: int) -> Iterator[Array]:
@@ -229,17 +298,17 @@ class ClassifierPredictor(Predictor):
             return (probabilities[:, 1] >= self.threshold).astype(np.int64)
         return np.argmax(probabilities, axis=1)
 
-    def predict(self, inputs: Any, static: Any = None) -> Any:
+    def answers(self, outputs: Array) -> Any:
         """(S,) labels; for multi-label a list of tuples."""
-        return self.labels_of(self.predict_proba(inputs, static))
+        return self.labels_of(self.probabilities(outputs))
 
     def labels_of(self, probabilities: Array) -> Any:
         """Labels for probabilities."""
         return self.target.decode(self.decide(probabilities))
 
-    def records(self, inputs: Any, static: Any = None) -> Iterator[dict[str, Any]]:
+    def records_of(self, outputs: Array) -> Iterator[dict[str, Any]]:
         """`{"label", "probability", "probabilities"}` per sequence; `probability` is that of the label."""
-        probabilities = self.predict_proba(inputs, static)
+        probabilities = self.probabilities(outputs)
         decided = self.decide(probabilities)
         names = [str(name) for name in self.classes]
         for row, choice in zip(probabilities, decided, strict=True):
@@ -274,18 +343,18 @@ class RegressorPredictor(Predictor):
 
     task = "regressor"
 
-    def predict(self, inputs: Any, static: Any = None) -> Array:
+    def answers(self, outputs: Array) -> Array:
         """(S,) or (S, K) numbers in the units of the training targets."""
-        return self.numbers(self.outputs(inputs, static))
+        return self.numbers(outputs)
 
     def numbers(self, outputs: Array) -> Array:
         """In the units of the training targets."""
         answer: Array = self.target.decode(outputs)
         return answer
 
-    def records(self, inputs: Any, static: Any = None) -> Iterator[dict[str, Any]]:
+    def records_of(self, outputs: Array) -> Iterator[dict[str, Any]]:
         """`{"value"}` per sequence: a number or a list of numbers."""
-        for value in self.predict(inputs, static):
+        for value in self.numbers(outputs):
             yield {"value": value.tolist()}
 
     def score(self, inputs: Any, targets: Any, static: Any = None) -> float:
