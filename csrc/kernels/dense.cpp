@@ -11,8 +11,8 @@ namespace {
 template <int V> struct Height;
 template <> struct Height<4> { static constexpr int value = ROWS4; };
 template <> struct Height<3> { static constexpr int value = ROWS3; };
-template <> struct Height<2> { static constexpr int value = 2 * ROWS4; };
-template <> struct Height<1> { static constexpr int value = 2 * ROWS4; };
+template <> struct Height<2> { static constexpr int value = 2 * ROWS4 < 8 ? 2 * ROWS4 : 8; };
+template <> struct Height<1> { static constexpr int value = Height<2>::value; };
 
 template <int R, int V> void tile(const Product<real>& p, int64_t row) {
   Accumulators<R, V> acc;
@@ -34,8 +34,6 @@ template <int V> void rows_of_tiles(const Product<real>& p) {
   constexpr int height = Height<V>::value;
   int64_t r = 0;
   for (; r + height <= p.rows; r += height) tile<height, V>(p, r);
-  if constexpr (height > 8)
-    for (; r + 8 <= p.rows; r += 8) tile<8, V>(p, r);
   if constexpr (height > 4)
     for (; r + 4 <= p.rows; r += 4) tile<4, V>(p, r);
   if constexpr (height > 2)
