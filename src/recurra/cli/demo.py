@@ -13,10 +13,10 @@ from recurra.cli.output import print_json, say
 
 SAMPLES = (
     "not bad at all",
-    "i loved the first half but the ending was disappointing",
-    "although the plot was thin , the acting was wonderful",
-    "far from great",
-    "a boring story and a terrible cast",
+    "the opening was charming, but the ending was dull",
+    "although the plot was weak, the finale was brilliant",
+    "the cast was not funny",
+    "the pace was not boring",
 )
 
 
