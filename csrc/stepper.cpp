@@ -85,8 +85,17 @@ void Stepper<real>::many(int64_t layer, const real* x, const int64_t* index, int
   }
 }
 
-template <class real> void Stepper<real>::state(real* out) const { std::copy_n(state_.data(), state_.size(), out); }
-template <class real> void Stepper<real>::load(const real* from) { std::copy_n(from, state_.size(), state_.data()); }
+template <class real> void Stepper<real>::state(real* out, const int64_t* index, int64_t count) {
+  for (int64_t layer = 0; layer < layers(); ++layer)
+    for (int64_t kind = 0; kind < kinds_; ++kind)
+      for (int64_t i = 0; i < count; ++i, out += H_) std::copy_n(at(layer, kind, index ? index[i] : i), H_, out);
+}
+
+template <class real> void Stepper<real>::load(const real* from, const int64_t* index, int64_t count) {
+  for (int64_t layer = 0; layer < layers(); ++layer)
+    for (int64_t kind = 0; kind < kinds_; ++kind)
+      for (int64_t i = 0; i < count; ++i, from += H_) std::copy_n(from, H_, at(layer, kind, index ? index[i] : i));
+}
 
 template <class real> void Stepper<real>::reset(const int64_t* index, int64_t count) {
   for (int64_t layer = 0; layer < layers(); ++layer)

@@ -15,8 +15,9 @@ template <class real> class Stepper {
 
   // x (count, I). index: which streams (distinct), or null for all. Returns (count, H), overwritten next time.
   const real* step(const real* x, const int64_t* index, int64_t count);
-  void state(real* out) const;       // (layers, kinds, rows, H)
-  void load(const real* from);
+  // The states of some streams, or of all (index null): (layers, kinds, count, H).
+  void state(real* out, const int64_t* index, int64_t count);
+  void load(const real* from, const int64_t* index, int64_t count);
   void reset(const int64_t* index, int64_t count);
 
   int64_t rows() const { return rows_; }

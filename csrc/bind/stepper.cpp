@@ -35,19 +35,23 @@ class PyStepper {
     return std::visit([&](auto& s) { return step_typed(*s, x, index); }, stepper_);
   }
 
-  nb::object state() {
+  nb::object state(const MaybeArray& index) {
     return std::visit([&](auto& s) {
       using real = typename std::decay_t<decltype(*s)>::value_type;
-      const auto out = result<real>({s->layers(), s->kinds(), s->rows(), s->H()});
-      s->state(out.data);
+      const int64_t* rows = index ? indices(*index, s->rows()) : nullptr;
+      const int64_t count = index ? static_cast<int64_t>(index->shape(0)) : s->rows();
+      const auto out = result<real>({s->layers(), s->kinds(), count, s->H()});
+      s->state(out.data, rows, count);
       return out.array;
     }, stepper_);
   }
 
-  void load(const Array& state) {
+  void load(const Array& state, const MaybeArray& index) {
     std::visit([&](auto& s) {
       using real = typename std::decay_t<decltype(*s)>::value_type;
-      s->load(view<real>(state, "state", {s->layers(), s->kinds(), s->rows(), s->H()}));
+      const int64_t* rows = index ? indices(*index, s->rows()) : nullptr;
+      const int64_t count = index ? static_cast<int64_t>(index->shape(0)) : s->rows();
+      s->load(view<real>(state, "state", {s->layers(), s->kinds(), count, s->H()}), rows, count);
     }, stepper_);
   }
 
@@ -118,8 +122,8 @@ Binder stepper([](nb::module_& m) {
       .def(nb::init<const std::vector<Packed*>&, int64_t, std::optional<double>, double>(), "stack"_a, "rows"_a = 1,
            "cell_clip"_a = nb::none(), "zoneout"_a = 0.0)
       .def("step", &PyStepper::step, "x"_a, "index"_a = nb::none())
-      .def("state", &PyStepper::state)
-      .def("load", &PyStepper::load, "state"_a)
+      .def("state", &PyStepper::state, "index"_a = nb::none())
+      .def("load", &PyStepper::load, "state"_a, "index"_a = nb::none())
       .def("reset", &PyStepper::reset, "index"_a = nb::none());
 });
 

@@ -133,7 +133,8 @@ def recur_backward(
 class Stepper:
     """A stack of layers and the state of `rows` streams; one call advances them by one step.
 
-    `state` copies out (layers, 1|2, rows, H) (2: h, c for lstm); all layers share cell and H.
+    `state` copies out (layers, 1|2, rows, H) (2: h, c for lstm), or some rows by index; all layers share cell and
+    H.
     """
 
     def __init__(
@@ -144,9 +145,23 @@ class Stepper:
 
         Returns a view of the stepper's own (rows, H), or (K, H), output; the next call overwrites it.
         """
-    def state(self) -> _Real: ...
-    def load(self, state: _Real) -> None: ...
+    def state(self, index: NDArray[Any] | None = None) -> _Real: ...
+    def load(self, state: _Real, index: NDArray[Any] | None = None) -> None: ...
     def reset(self, index: NDArray[Any] | None = None) -> None: ...
+
+class RowScaler:
+    """Rows of F numbers to float32 features: `(x - center) / scale` in float64, `fill` where missing (NaN), then one
+    column per `masked` feature that is 1 where it was missing. All arrays (F,) float64; masked: positions.
+    """
+
+    def __init__(
+        self, center: _Real, scale: _Real, fill: _Real, masked: Sequence[int], missing: bool = True
+    ) -> None: ...
+    def row(self, x: _Real) -> bool:
+        """Whether x (F,), float32 or float64 of any strides, was written to `out`; else it needs a look."""
+    def rows(self, x: _Real) -> _Real | None: ...  # (n, F) -> (n, width), or None
+    @property
+    def out(self) -> _Real: ...  # (1, width), the scaler's own: the next `row` overwrites it
 
 # ---- products, rows, sums --------------------------------------------------------------------------------------
 

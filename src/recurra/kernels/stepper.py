@@ -69,21 +69,18 @@ class Stepper:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """A copy of the states of some rows, by an int64 index array: (layers, 2 or 1, n, H)."""
-        index = checks.indices("rows", rows, self.rows)
-        some: np.ndarray = np.ascontiguousarray(self._engine.state()[:, :, index])
+        try:
+            some: np.ndarray = self._engine.state(rows)
+        except (ValueError, TypeError) as error:
+            raise KernelError(str(error)) from None
         return some
 
     def write(self, state: np.ndarray, rows: np.ndarray) -> None:
         """Let some rows go on from states that `read` gave."""
-        index = checks.indices("rows", rows, self.rows)
-        shape = (*self._shape[:2], len(index), self.hidden_size)
-        if state.shape != shape or state.dtype != self._dtype:
-            raise StateError(
-                f"state must be {self._dtype} of shape {shape}, got {state.dtype} of {state.shape}"
-            )
-        whole = self._engine.state()
-        whole[:, :, index] = state
-        self._engine.load(whole)
+        try:
+            self._engine.load(state, rows)
+        except (ValueError, TypeError) as error:
+            raise KernelError(str(error)) from None
 
     def reset(self, rows: np.ndarray | None = None) -> None:
         """Set the states of all rows, or of the rows of an int64 index array, to zero."""
@@ -122,11 +119,14 @@ class _Composed:
             y = done.y
         return y
 
-    def state(self) -> np.ndarray:
-        return self.held.copy()
+    def state(self, rows: np.ndarray | None = None) -> np.ndarray:
+        if rows is None:
+            return self.held.copy()
+        return np.ascontiguousarray(self.held[:, :, checks.indices("rows", rows, self.held.shape[2])])
 
-    def load(self, state: np.ndarray) -> None:
-        self.held[:] = state
+    def load(self, state: np.ndarray, rows: np.ndarray | None = None) -> None:
+        where: Any = slice(None) if rows is None else checks.indices("rows", rows, self.held.shape[2])
+        self.held[:, :, where] = state
 
     def reset(self, rows: np.ndarray | None) -> None:
         where: Any = slice(None) if rows is None else checks.indices("rows", rows, self.held.shape[2])
