@@ -60,6 +60,11 @@ def sentences(outcome: Outcome) -> list[str]:
         notes.append(
             f"the FMA peak varied by {outcome.peaks.spread:.0%} during the run: the machine was not quiet"
         )
+    busiest, threads = max(outcome.load), max(outcome.peaks.threads, default=1)
+    if busiest > threads + 0.7:
+        notes.append(
+            f"the load average was {busiest:.1f}: other work ran at the same time, so these times are no measure"
+        )
     if outcome.not_reached:
         notes.append(f"{outcome.not_reached} cases were not reached in the time given")
     return notes
