@@ -24,7 +24,8 @@ def mixed_seed(seed: int, *places: int) -> int:
 def shuffled(count: int, *key: int) -> IndexArray:
     """Return a permutation of `range(count)` that follows from `key` alone.
 
-    Raw Philox words are sorted: unlike `Generator.permutation`, NumPy guarantees them across its versions.
+    Raw Philox words are sorted: unlike `Generator.permutation`, NumPy guarantees them across its
+    versions.
     """
     words = np.random.Philox(key=mixed_seed(*key)).random_raw(count)
     return np.argsort(words, kind="stable").astype(np.int64)
@@ -42,9 +43,10 @@ def steps_of_epoch(
 ) -> list[list[IndexArray]]:
     """Return the steps of one epoch; each is up to `accumulate` batches of positions in `lengths`.
 
-    Every sequence comes exactly once. A batch holds at most `batch_size` sequences and `batch_tokens` tokens,
-    but always at least one sequence. With `bucket`, batches hold sequences of like length and the steps come
-    in random order. `accumulate` batches of size b make the same steps as one batch of size `accumulate * b`.
+    Every sequence comes exactly once. A batch holds at most `batch_size` sequences and `batch_tokens`
+    tokens, but always at least one sequence. With `bucket`, batches hold sequences of like length and the
+    steps come in random order. `accumulate` batches of size b make the same steps as one batch of size
+    `accumulate * b`.
     """
     if len(lengths) == 0:
         raise DataError(

@@ -13,8 +13,8 @@ from recurra.training.problem import FloatArray
 class BeginEvent:
     """What is about to be trained.
 
-    monitor: the score that decides; epochs: planned; done: already finished before a resume; device, notes:
-    in words.
+    monitor: the score that decides; epochs: planned; done: already finished before a resume; device,
+    notes: in words.
     """
 
     monitor: str
@@ -32,8 +32,8 @@ class StepEvent:
     """One step just done.
 
     epoch: from 1; step: from 1 within the epoch, of `steps`; total: steps since the start of training.
-    loss: of the step; gradient_norm and layers (name -> norm): before clipping; skipped: whether the step was
-    non-finite, so that it changed nothing. seconds: since the start of training.
+    loss: of the step; gradient_norm and layers (name -> norm): before clipping; skipped: whether the step
+        was non-finite, so that it changed nothing. seconds: since the start of training.
     """
 
     epoch: int
@@ -53,9 +53,10 @@ class StepEvent:
 class EpochEvent:
     """One epoch just done and scored.
 
-    record: as in `History.epochs`; scores: what `monitor` was read from; improved: whether it is the best so
-        far;
-    parameters: copies of the weights that were scored (never changed afterwards, not to be changed by you).
+    record: as in `History.epochs`; scores: what `monitor` was read from; improved: whether it is the best
+        so far;
+    parameters: copies of the weights that were scored (never changed afterwards, not to be changed by
+        you).
     """
 
     epoch: int
@@ -70,8 +71,8 @@ class Callback:
     """Base of everything that listens; override what you need. A true answer asks the loop to stop cleanly.
 
     Called in the order given, after the step or epoch has been recorded. Stopping counts as an end of
-    training: the best weights are restored. On resume callbacks are told only about what is done from there
-    on.
+    training: the best weights are restored. On resume callbacks are told only about what is done from
+        there on.
     """
 
     def on_begin(self, event: BeginEvent) -> None:

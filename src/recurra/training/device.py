@@ -40,8 +40,8 @@ def describe_device(device: str) -> str:
 def flushed_subnormals() -> Iterator[None]:
     """Take numbers below 1e-38 for 0 in this thread inside, and as before afterwards.
 
-    The memory of an optimizer for a rare word shrinks by a factor every step; below 1e-38 each operation on
-    it would take a hundred times as long.
+    The memory of an optimizer for a rare word shrinks by a factor every step; below 1e-38 each operation
+    on it would take a hundred times as long.
     """
     smallest = sys.float_info.min
     before = smallest * 0.5 == 0.0
@@ -61,8 +61,8 @@ def one_torch_thread() -> Iterator[None]:
     """Let torch compute with one intra-op thread inside, and with as many as before afterwards.
 
     With more, torch divides sums between threads, and bits would depend on their number; Recurra's own
-    operators use all threads regardless. Several trainings may run in Python threads at once: each sets its
-    own (torch keeps the number per thread), and all put back what the first of them found.
+    operators use all threads regardless. Several trainings may run in Python threads at once: each sets
+    its own (torch keeps the number per thread), and all put back what the first of them found.
     """
     with _lock:
         _outside.append(_outside[0] if _outside else torch.get_num_threads())

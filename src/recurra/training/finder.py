@@ -31,8 +31,8 @@ WIDTH = 4.0
 class FoundRate:
     """What the finder tried, and what it advises.
 
-    rates: in growing order. gains: at each rate, smoothed, how much lower the loss was than that of the untrained
-    parameters on the same batch (below 0: higher). rate: the advice.
+    rates: in growing order. gains: at each rate, smoothed, how much lower the loss was than that of the
+    untrained parameters on the same batch (below 0: higher). rate: the advice.
     """
 
     rate: float
@@ -50,9 +50,10 @@ def find_learning_rate(
 ) -> FoundRate:
     """Train copies of the parameters with a rate that grows from 1e-6 to 0.1 (sgd: 1e-4 to 10).
 
-    The loss of each batch is compared with that of the untrained parameters on the same batch, which cancels the
-    differences between batches. The advice is a tenth (sgd: a half) of the rate at which the smoothed gain was
-    largest, or 0.001 (sgd: 0.1) where nothing was gained. It depends on the problem and the seed alone.
+    The loss of each batch is compared with that of the untrained parameters on the same batch, which
+    cancels the differences between batches. The advice is a tenth (sgd: a half) of the rate at which the
+    smoothed gain was largest, or 0.001 (sgd: 0.1) where nothing was gained. It depends on the problem and
+    the seed alone.
     watch: called before every step; it may raise.
     """
     low, high = RANGES.get(training.optimizer, USUAL_RANGE)

@@ -14,13 +14,13 @@ class Fitted:
 
     parameters: the weights to use: those of the best epoch, or the last ones with `restore_best=False`.
     last_parameters: the weights after the last step.
-    best_epoch: from 1; 0 where no epoch was finished with finite weights and a finite score: `parameters` are
-        then
-        the last ones known to be good. best_score: of `monitor` in that epoch; None with epoch 0.
-    stopped_by: "epochs", "patience", "max_seconds", "callback", or in the `fitted` of an error "diverged" or
-        "signal".
-    learning_rate: the highest used, as given or found. seconds: in all sittings; steps: done, skipped ones
-    included.
+    best_epoch: from 1; 0 where no epoch was finished with finite weights and a finite score: `parameters`
+        are then the last ones known to be good. best_score: of `monitor` in that epoch; None with epoch
+        0.
+    stopped_by: "epochs", "patience", "max_seconds", "callback", or in the `fitted` of an error "diverged"
+        or "signal".
+    learning_rate: the highest used, as given or found. seconds: in all sittings; steps: done, skipped
+        ones included.
     """
 
     parameters: dict[str, FloatArray]

@@ -47,16 +47,16 @@ def fit(
     callbacks: told of every step and epoch; they may ask to stop.
     folder: of the run: `history.jsonl` and `checkpoints/` are kept there; None: nothing is written.
     resume: go on from the newest checkpoint in `folder`, to the same bits as without the interruption;
-        without one training starts from the beginning. False starts anew; checkpoints of earlier runs there
-        are removed.
-    progress: None, "auto" (a bar on a terminal, lines elsewhere), "bar", "lines" or a callback; on standard
-        error.
+        without one training starts from the beginning. False starts anew; checkpoints of earlier runs
+        there are removed.
+    progress: None, "auto" (a bar on a terminal, lines elsewhere), "bar", "lines" or a callback; on
+        standard error.
     on_history: called with the record of every epoch.
     checkpoint_seconds, checkpoint_steps: at least so often a checkpoint is written, besides at the end of
-    epochs.
+        epochs.
 
-    Inside, torch has one intra-op thread; that and the signal handlers are as before afterwards. No global
-    random state is used. SIGINT and SIGTERM finish the step, save and raise Interrupted.
+    Inside, torch has one intra-op thread; that and the signal handlers are as before afterwards. No
+    global random state is used. SIGINT and SIGTERM finish the step, save and raise Interrupted.
 
     Raises SpecError (an unknown monitor, a checkpoint of another run), DataError (nothing to train on),
     MemoryBudgetError, DivergedError, Interrupted, LockedError (another process works in `folder`),

@@ -20,8 +20,8 @@ Parameters = Mapping[str, torch.Tensor]
 class Pass:
     """What one forward and backward pass over the batches of a step found.
 
-    loss: mean over all sequences of the step by their weights; weight: the sum of these (0: nothing to learn
-        from);
+    loss: mean over all sequences of the step by their weights; weight: the sum of these (0: nothing to
+        learn from);
     carried: per batch, the detached state for its next window.
     """
 
@@ -42,9 +42,9 @@ def compute_gradients(
 ) -> Pass:
     """Leave in `.grad` the gradient of the mean loss over all sequences of `batches` in this window.
 
-    The gradient of each batch is taken times the batch's weight and the sum divided by all weight, so that
-    several small batches make the same step as one large one, up to rounding. Batches that have no such
-    window are left out. Without `backward` the loss alone is measured.
+    The gradient of each batch is taken times the batch's weight and the sum divided by all weight, so
+    that several small batches make the same step as one large one, up to rounding. Batches that have no
+    such window are left out. Without `backward` the loss alone is measured.
     """
     parts: list[tuple[float, float]] = []
     states: list[Carried] = []
@@ -101,7 +101,8 @@ def norms_by_layer(parameters: Parameters, layers: Mapping[str, str]) -> tuple[f
 def clip_gradients(parameters: Parameters, limit: float | None, by: str, norm: float) -> float:
     """Clip each number to `limit` in size, in place; or return the factor that brings the norm down to `limit`.
 
-    The factor (1 where there is nothing to do) is for `Optimizer.step`, which spares a pass over the gradients.
+    The factor (1 where there is nothing to do) is for `Optimizer.step`, which spares a pass over the
+    gradients.
     """
     if limit is None:
         return 1.0

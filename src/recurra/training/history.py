@@ -23,10 +23,10 @@ class History:
     epochs: one plain dictionary per epoch: "epoch" (from 1), "step" (steps since the start), "train_loss"
         (mean over the epoch, dropout on), "train_..." or "validation_..." scores in evaluation mode,
         "gradient_norm" (mean) and "gradient_norm_max", both before clipping, "learning_rate" (of the last
-        step), "skipped" steps, "sequences", "seconds" (since the start), "best" (whether it became the best),
-        "partial" (cut short). What is not finite is None.
-    steps: columns over all steps, as arrays of float64 ("d"), which a million steps need: "epoch", "loss",
-        "learning_rate", "gradient_norm", "skipped", "seconds".
+        step), "skipped" steps, "sequences", "seconds" (since the start), "best" (whether it became the
+        best), "partial" (cut short). What is not finite is None.
+    steps: columns over all steps, as arrays of float64 ("d"), which a million steps need: "epoch",
+        "loss", "learning_rate", "gradient_norm", "skipped", "seconds".
     layers: name of a part of the model -> its gradient norm at every step, before clipping.
     """
 

@@ -34,9 +34,8 @@ def is_good(loss: float, norm: float) -> bool:
 class Loop:
     """One training run over a problem: parameters, optimizer and `State`, moved on step by step.
 
-    `run` can be called on a fresh loop or on one whose parts were restored from a checkpoint, and does the
-    same
-    steps either way: everything that it reads is in `state`, `parameters` and `optimizer`.
+    `run` can be called on a fresh loop or on one whose parts were restored from a checkpoint, and does
+    the same steps either way, as everything that it reads is in `state`, `parameters` and `optimizer`.
     """
 
     def __init__(

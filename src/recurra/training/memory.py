@@ -24,8 +24,8 @@ COPIES = 5
 class MemoryEstimate:
     """Bytes that training adds to the process at its peak.
 
-    parameters: with gradients, optimizer slots and kept copies; batch: what the largest batch keeps for its
-    backward pass; tokens: of that batch (of one window, where it is trained in windows).
+    parameters: with gradients, optimizer slots and kept copies; batch: what the largest batch keeps for
+    its backward pass; tokens: of that batch (of one window, where it is trained in windows).
     """
 
     parameters: int

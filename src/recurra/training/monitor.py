@@ -16,8 +16,8 @@ from recurra.training.problem import Problem
 class Monitor:
     """Follows one score over the epochs; all its fields are saved for resuming.
 
-    score, epoch: the best so far (None, 0 before the first). stale: epochs since then. plateau: epochs since
-    then or since the last cut of the learning rate; cuts: how often that was cut.
+    score, epoch: the best so far (None, 0 before the first). stale: epochs since then. plateau: epochs
+    since then or since the last cut of the learning rate; cuts: how often that was cut.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Optimizers: how gradients change parameters. Own small rules, so that their slots are plain named arrays.
 
-torch.optim serves as the oracle in the tests; it is not used here because its first use loads the compiler
-stack of torch (1.5 s) and because its state is keyed by position rather than by parameter name.
+torch.optim serves as the oracle in the tests; it is not used here because its first use loads the
+compiler stack of torch (1.5 s) and because its state is keyed by position rather than by parameter name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Slots = dict[str, torch.Tensor]
 class Step:
     """What one update is told.
 
-    number: from 1; rate: the learning rate; decay: weight decay of this parameter; scale: factor of the gradient.
+    number: from 1; rate: the learning rate; decay: weight decay of this parameter; scale: factor of the
+    gradient.
     """
 
     number: int
@@ -49,8 +50,8 @@ class Rule(Protocol):
 class Adam:
     """Kingma & Ba 2015 with bias correction, beta 0.9 and 0.999, eps 1e-8; one pass of a native operator.
 
-    Weight decay is added to the gradient; `decoupled` makes it AdamW (Loshchilov & Hutter 2019), where the
-    decay, times the rate, acts on the weight itself.
+    Weight decay is added to the gradient; `decoupled` makes it AdamW (Loshchilov & Hutter 2019), where
+    the decay, times the rate, acts on the weight itself.
     """
 
     def __init__(self, *, decoupled: bool = False) -> None:
@@ -121,7 +122,8 @@ class Optimizer:
     """One rule over all parameters of a model.
 
     parameters: name -> leaf tensor, changed in place by `step`. decays: name -> weight decay. A parameter
-    without a gradient is left alone. `slots` (by parameter, then by name) and `steps` are its whole memory.
+    without a gradient is left alone. `slots` (by parameter, then by name) and `steps` are its whole
+    memory.
     """
 
     def __init__(

@@ -27,10 +27,11 @@ class Problem(Protocol):
     layers: name -> the part that it belongs to ("embed", "recur.0", "head"); gradient norms are kept per
         part.
     lengths: (S,) steps of each training sequence as trained, after truncation.
-    monitor, higher_is_better: the score that chooses the best weights where `Training.monitor` names none.
+    monitor, higher_is_better: the score that chooses the best weights where `Training.monitor` names
+        none.
     notes: sentences for the person who trains, such as how many sequences were cut.
     fingerprint: of data, encoder and network, but not of `Training`, which the loop compares by itself on
-    resume.
+        resume.
     """
 
     @property
@@ -65,10 +66,11 @@ class Problem(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor, Carried]:
         """Return the loss and the weight of each sequence at `index` in this window, and the state after it.
 
-        Losses (S,) and weights (S,) are float32 on the parameters' device; the step minimises the weighted
-        mean sum(weight * loss) / sum(weight) over all its sequences, so a loss is a mean over what it covers
-        and its weight says how much that counts (`averaging_weights`). Dropout follows from `seed` alone.
-        `state` is None in window 0, afterwards what the window before returned, detached by the loop.
+        Losses (S,) and weights (S,) are float32 on the parameters' device; the step minimises the
+        weighted mean sum(weight * loss) / sum(weight) over all its sequences, so a loss is a mean over
+        what it covers and its weight says how much that counts (`averaging_weights`). Dropout follows
+        from `seed` alone. `state` is None in window 0, afterwards what the window before returned,
+        detached by the loop.
         """
         ...
 
@@ -89,8 +91,8 @@ def averaging_weights(
 ) -> FloatArray:
     """Return the weights that make the step's loss a mean over "sequences" or over "tokens".
 
-    tokens: (S,) how many tokens each of the losses covers; a sequence without tokens counts nothing in a mean
-    over tokens. sample_weight: (S,) further factors, such as class weights; None: all 1.
+    tokens: (S,) how many tokens each of the losses covers; with "tokens" a sequence of none counts nothing.
+    sample_weight: (S,) further factors, such as class weights; None: all 1.
     """
     count = np.asarray(tokens, dtype=np.float32)
     base = count if average == "tokens" else np.ones_like(count)

@@ -20,8 +20,8 @@ FILE = "history.jsonl"
 class HistoryFile(Callback):
     """`history.jsonl`: one line per step ({"kind": "step", ...}) and per epoch ({"kind": "epoch", ...}).
 
-    path: of the file. history: the run's own, which on resume already holds what the checkpoint knew: lines
-    that the killed process wrote after that checkpoint are cut off, missing ones written again.
+    path: of the file. history: the run's own, which on resume already holds what the checkpoint knew:
+    lines that the killed process wrote after that checkpoint are cut off, missing ones written again.
     """
 
     def __init__(self, path: Path, history: History) -> None:

@@ -31,9 +31,9 @@ class Place:
 def rate_at(training: Training, base: float, place: Place) -> float:
     """Return the learning rate of one step.
 
-    base: the highest rate: `training.learning_rate`, or what the finder found. Times run from 0 (first step)
-    to 1 (end of the last epoch); steps weigh so that every epoch takes the same share, however many batches
-    it has.
+    base: the highest rate: `training.learning_rate`, or what the finder found. Times run from 0 (first
+    step) to 1 (end of the last epoch); steps weigh so that every epoch takes the same share, however many
+    batches it has.
     """
     settings = training.resolved()
     done = (place.epoch + place.begin) / settings.epochs

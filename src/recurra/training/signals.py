@@ -13,8 +13,8 @@ NAMES = {signal.SIGINT: "Ctrl-C (SIGINT)", signal.SIGTERM: "SIGTERM"}
 class Signals:
     """While entered, the first SIGINT or SIGTERM is kept in `received`; a second one acts at once.
 
-    Outside of the main thread, and for a signal that the process ignores, nothing is changed. The handlers
-    found are put back at the end.
+    Outside of the main thread, and for a signal that the process ignores, nothing is changed. The
+    handlers found are put back at the end.
     """
 
     def __init__(self) -> None:

@@ -60,11 +60,11 @@ class Tally:
 class State:
     """The position and the memory of a run, apart from parameters and optimizer slots.
 
-    epoch, step, window: what comes next, from 0; `carried` holds the states for that window, per batch of the
-        step.
-    total: steps done, skipped ones among them. base_rate: the highest learning rate. good: the last weights
-    known to give finite losses; best: those of the best epoch. seconds: spent in training, all sittings
-    together.
+    epoch, step, window: what comes next, from 0; `carried` holds the states for that window, per batch of
+        the step.
+    total: steps done, skipped ones among them. base_rate: the highest learning rate. good: the last
+        weights known to give finite losses; best: those of the best epoch. seconds: spent in training,
+        all sittings together.
     """
 
     monitor: Monitor
