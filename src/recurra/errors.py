@@ -6,6 +6,7 @@ RecurraError
 │   ├── DataError                    a file, table or sequence
 │   ├── KernelError                  an array handed to an operator
 │   └── StateError                   a recurrent state that does not belong to this model
+│       └── LostStreamError          no stream of this key is held: it was evicted, or never begun
 ├── NotFittedError (ValueError, AttributeError)   used before `fit` or `load`
 ├── MissingExtraError (ImportError)  an optional part is not installed; the message names the command
 ├── StorageError (OSError)           a folder could not be written or read
@@ -13,6 +14,7 @@ RecurraError
 │   └── BundleError                  a stored model that must not be loaded
 │       ├── CorruptBundleError       a file is missing, changed or malformed
 │       └── NewerBundleError         written by a later version of Recurra
+├── ExportError (RuntimeError)       an exported graph does not answer as the model does; nothing was kept
 └── TrainingError (RuntimeError)     training could not go on
     ├── DivergedError                losses or gradients stayed non-finite
     ├── MemoryBudgetError            the estimated or actual memory is more than there is
@@ -53,6 +55,10 @@ class StateError(InputError):
     """A recurrent state does not belong to this model."""
 
 
+class LostStreamError(StateError):
+    """No stream of this key is held: it was evicted, or never begun."""
+
+
 class NotFittedError(RecurraError, ValueError, AttributeError):
     """An estimator was used before `fit` or `load`."""
 
@@ -79,6 +85,10 @@ class CorruptBundleError(BundleError):
 
 class NewerBundleError(BundleError):
     """A stored model was written by a later version of Recurra than this one reads."""
+
+
+class ExportError(RecurraError, RuntimeError):
+    """An exported graph cannot be run, or does not answer as the model does; nothing was kept."""
 
 
 class TrainingError(RecurraError, RuntimeError):

@@ -15,6 +15,7 @@ from recurra.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     fit,
     inspect,
     predict,
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, inspect, fit, compare, evaluate, predict, bench, doctor):
+for verb in (demo, inspect, fit, compare, evaluate, predict, export, bench, doctor):
     verb.register(app)
 
 

@@ -1,0 +1,19 @@
+"""Truthful export: graphs that are built from the nodes, and kept only where they answer as the model does."""
+
+from recurra.runtime.export.check import TOLERANCE, Gap, onnx_difference
+from recurra.runtime.export.formats import FORMATS, checked_format
+from recurra.runtime.export.graphs import batch_graph, step_graph, step_refused
+from recurra.runtime.export.writing import Exported, export_onnx
+
+__all__ = [
+    "FORMATS",
+    "TOLERANCE",
+    "Exported",
+    "Gap",
+    "batch_graph",
+    "checked_format",
+    "export_onnx",
+    "onnx_difference",
+    "step_graph",
+    "step_refused",
+]

@@ -1,0 +1,196 @@
+"""Writing an export: checked first, then a folder that is exchanged as one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recurra.errors import BundleError, ExportError, SpecError, StorageError
+from recurra.graph.onnx_build import IR_VERSION, OPSET
+from recurra.runtime.export.check import (
+    LOGITS_TOLERANCE,
+    TOLERANCE,
+    Gap,
+    Session,
+    batch_gap,
+    runtime_library,
+    step_gap,
+)
+from recurra.runtime.export.graphs import OUT, batch_graph, step_graph, step_refused
+from recurra.runtime.export.probes import CASES, STEPS, STREAMS
+from recurra.runtime.predictor import ClassifierPredictor, Predictor
+from recurra.storage import Payload, check_target, dump_json, open_folder, plain_json, write_folder
+
+BATCH_FILE, STEP_FILE, RECORD_FILE = "batch.onnx", "step.onnx", "export.json"
+KIND = "export"
+
+LARGEST = (2 << 30) - (16 << 20)
+"""Bytes of weights that a single ONNX file can hold (protobuf ends at 2 GiB)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export wrote.
+
+    folder, batch, step, record: absolute paths; `step` is None where there can be none, and `refused` says why.
+    difference: the largest difference measured between the graphs' answers and the model's.
+    """
+
+    folder: Path
+    batch: Path
+    step: Path | None
+    record: Path
+    difference: float
+    refused: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """A graph that answers as the model does."""
+
+    model: Any
+    content: bytes
+    gap: Gap
+
+
+def export_onnx(predictor: Predictor, folder: str | os.PathLike[str]) -> Exported:
+    """Write the ONNX graphs of a model to a folder, if they answer as the model does.
+
+    `batch.onnx`, for a unidirectional model `step.onnx`, `export.json` (names, what was checked, the measured
+    difference) and the encoder's files. Every graph is first run by ONNX Runtime over padded batches of several
+    sizes and lengths, 0 and 1 among them. Raises ExportError where an answer is off by more than 1e-5; then,
+    as after every error, `folder` is as it was. Raises MissingExtraError without `onnx` and `onnxruntime`,
+    StorageError where the folder cannot be written.
+    """
+    check_target(folder)
+    _refuse_other(Path(folder))
+    _refuse_large(predictor)
+    refused = step_refused(predictor)
+    graphs = {BATCH_FILE: _checked(predictor, BATCH_FILE, batch_graph, batch_gap)}
+    if refused is None:
+        graphs[STEP_FILE] = _checked(predictor, STEP_FILE, step_graph, step_gap)
+    difference = max(each.gap.answers for each in graphs.values())
+    record = dump_json(plain_json(_record(predictor, graphs, difference, refused), RECORD_FILE))
+    files: dict[str, bytes | Payload] = {name: each.content for name, each in graphs.items()}
+    files |= {RECORD_FILE: record, **predictor.encoder.files()}
+    written = write_folder(folder, files, meta={"kind": KIND})
+    return Exported(
+        folder=written,
+        batch=written / BATCH_FILE,
+        step=None if refused else written / STEP_FILE,
+        record=written / RECORD_FILE,
+        difference=difference,
+        refused=refused,
+    )
+
+
+def _checked(
+    predictor: Predictor,
+    name: str,
+    build: Callable[[Predictor], Any],
+    measure: Callable[[Predictor, Session], Gap],
+) -> _Checked:
+    model = build(predictor)
+    content = model.SerializeToString()
+    gap = measure(predictor, Session(content))
+    if not gap.small:
+        raise ExportError(
+            f"{name} answers otherwise than the model: off by {gap.answers:.3g} (at most {TOLERANCE:g} is kept) and "
+            f"before the last step by {gap.logits:.3g} ({LOGITS_TOLERANCE:g}); nothing was written; please report it"
+        )
+    return _Checked(model=model, content=content, gap=gap)
+
+
+def _refuse_other(folder: Path) -> None:
+    """An export replaces an older one, never a model."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    try:
+        with open_folder(folder) as held:
+            kind = held.meta.get("kind")
+    except BundleError:
+        return
+    if kind != KIND:
+        raise StorageError(f"could not write {folder}: a {kind} stands there; choose another folder")
+
+
+def _refuse_large(predictor: Predictor) -> None:
+    size = sum(array.nbytes for array in predictor.parameters.values())
+    if size > LARGEST:
+        raise SpecError(
+            f"the model holds {size / 2**30:.1f} GiB of weights, a single ONNX file holds less than 2; "
+            "export a smaller one, or serve the bundle itself"
+        )
+
+
+def _record(
+    predictor: Predictor, graphs: dict[str, _Checked], difference: float, refused: str | None
+) -> dict[str, Any]:
+    from recurra import __version__
+
+    described = {name.removesuffix(".onnx"): _described(name, each) for name, each in graphs.items()}
+    if refused is not None:
+        described["step"] = {"refused": refused}
+    return {
+        "format": "onnx",
+        "opset": OPSET,
+        "ir_version": IR_VERSION,
+        "recurra": __version__,
+        "model_id": predictor.model_id,
+        "task": predictor.task,
+        **_meaning(predictor),
+        "input": predictor.encoder.to_record(),
+        "static": None if predictor.head.static is None else predictor.head.static.to_record(),
+        **described,
+        "difference": difference,
+        "tolerance": TOLERANCE,
+        "checked": {
+            "with": f"onnxruntime {runtime_library().__version__}",
+            "lengths": {name: list(lengths) for name, lengths in CASES.items()},
+            "steps": STEPS,
+            "streams": STREAMS,
+        },
+    }
+
+
+def _meaning(predictor: Predictor) -> dict[str, Any]:
+    """What the columns of the answer are."""
+    if isinstance(predictor, ClassifierPredictor):
+        return {
+            "classes": predictor.classes,
+            "multilabel": predictor.multilabel,
+            "threshold": predictor.threshold,
+        }
+    return {"target": predictor.target.to_record()}
+
+
+def _described(name: str, checked: _Checked) -> dict[str, Any]:
+    """File, inputs, outputs, operators and measured difference of one graph."""
+    graph = checked.model.graph
+    made: dict[str, Any] = {
+        "file": name,
+        "inputs": [_value(each) for each in graph.input],
+        "outputs": [_value(each) for each in graph.output],
+        "operators": sorted({node.op_type for node in graph.node}),
+        "difference": checked.gap.answers,
+        "difference_before_answer": checked.gap.logits,
+    }
+    states = [each.name for each in graph.output if each.name.endswith(OUT)]
+    if name == STEP_FILE:
+        made["states"] = {state.removesuffix(OUT): state for state in states}
+    return made
+
+
+def _value(info: Any) -> dict[str, Any]:
+    from recurra.graph.onnx_build import onnx_library
+
+    kind = info.type.tensor_type
+    dtype = onnx_library().helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    return {
+        "name": info.name,
+        "dtype": dtype.name,
+        "shape": [dim.dim_param or dim.dim_value for dim in kind.shape.dim],
+    }
