@@ -30,7 +30,7 @@ def demo(
         Path, typer.Option("--output", "-o", help="Folder for the winner and the report.")
     ] = Path("recurra-demo"),
     seeds: Annotated[int, typer.Option(help="How often each network is trained.")] = 1,
-    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 12,
+    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 6,
     json_output: o.Json = False,
 ) -> None:
     """Compare four networks and two baselines on built-in reviews, save the winner, load it, predict."""
