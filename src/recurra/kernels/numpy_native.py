@@ -27,8 +27,12 @@ def refusing(function: F) -> F:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, OverflowError) as error:
             raise KernelError(str(error)) from None
+        except TypeError as error:
+            if "incompatible function arguments" not in str(error):
+                raise
+            raise KernelError(f"{function.__name__} was given arguments of a wrong kind: {error}") from None
 
     return guarded  # type: ignore[return-value]
 
@@ -40,7 +44,7 @@ def module() -> ModuleType:
     return native
 
 
-def _tight(x: Array | None) -> Array | None:
+def _tight(x: Array | None) -> Any:
     if x is None:
         return None
     laid = np.ascontiguousarray(x)
@@ -235,4 +239,5 @@ def pushed(kind: str, state: Array) -> Array:
 @refusing
 def norms(arrays: list[Array]) -> np.ndarray:
     """Euclidean norm of each array in double."""
-    return np.sqrt(module().sums_of_squares([_tight(a).reshape(-1) for a in arrays]))
+    squares: np.ndarray = module().sums_of_squares([_tight(a).reshape(-1) for a in arrays])
+    return np.asarray(np.sqrt(squares))

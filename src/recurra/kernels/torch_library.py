@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recurra.errors import KernelError
 
-_LIBRARY = torch.library.Library("recurra", "DEF")
+_LIBRARY: Any = torch.library.Library("recurra", "DEF")  # type: ignore[no-untyped-call]
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 

@@ -192,7 +192,8 @@ def _binary_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _binary_back(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
-    da = db = dy
+    da: Any = dy
+    db: Any = dy
     if ctx.kind == "mul":
         a, b = ctx.saved_tensors
         da = binary(dy, b, "mul") if ctx.needs_input_grad[0] else None

@@ -67,8 +67,8 @@ def _forward(packed: Any, given: Inputs, reverse: bool, clip: float, save: bool)
 
 
 @refusing
-def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tensor | None], reverse: bool,
-              clip: float, needs: tuple[bool, bool, bool]) -> dict[str, Any]:  # fmt: skip
+def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tensor | None], how: tuple[bool, float],
+              needs: tuple[bool, bool, bool]) -> dict[str, Any]:  # fmt: skip
     y, gates, cells, extra = (array(part) for part in saved)
     none_of = [
         None if part is None or (part.size == 0 and y.size) else part for part in (gates, cells, extra)
@@ -85,7 +85,7 @@ def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tenso
         need_dx=needs[0],
         need_weights=needs[1],
         steps=needs[2],
-        **_walk(given, reverse, clip),
+        **_walk(given, *how),
     )
     return result
 
@@ -110,7 +110,7 @@ class _Recur(torch.autograd.Function):
         given, saved = _restored(ctx)
         need = ctx.needs_input_grad[3:]
         needs = (bool(need[0]), any(need[2:6]), bool(steps.WATCHERS))
-        found = _backward(ctx.packed, given, saved, list(grads[:3]), *ctx.how, needs)
+        found = _backward(ctx.packed, given, saved, list(grads[:3]), ctx.how, needs)
         if needs[2]:
             steps.report(given.w_hh, ctx.how[0], tensor(found["steps"]))
         listed = [found["dx"], None, *(found[name] for name in GRADIENTS), None]
@@ -125,7 +125,8 @@ class _Recur(torch.autograd.Function):
 
 def _restored(ctx: Any) -> tuple[Inputs, list[Tensor]]:
     held = iter(ctx.saved_tensors)
-    given = Inputs(*(None if absent else next(held) for absent in ctx.absent))
+    parts: list[Any] = [None if absent else next(held) for absent in ctx.absent]
+    given = Inputs(*parts)
     return given, list(held)
 
 
@@ -144,7 +145,7 @@ def recur(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor |
     if traced:
         parts = _operator(*given, weights.cell, *how, learning or options.gates)
     elif learning:
-        parts = _Recur.apply(weights.cell, *how, *given)
+        parts = _Recur.apply(weights.cell, *how, *given)  # type: ignore[no-untyped-call]
     else:
         parts = _forward(_pack(weights.cell, given), given, *how, options.gates)
     return _recurred(weights, options, *parts)
@@ -198,10 +199,9 @@ def _run(*arguments: Any) -> Any:
 def _run_grad(*arguments: Any) -> Any:
     given = Inputs(*arguments[:TENSORS])
     saved, grads = list(arguments[TENSORS : TENSORS + 4]), list(arguments[TENSORS + 4 : TENSORS + 7])
-    cell, *how = arguments[TENSORS + 7 :]
-    found = _backward(
-        _pack(cell, given, forward=False, backward=True), given, saved, grads, *how, (True, True, False)
-    )
+    cell, reverse, clip = arguments[TENSORS + 7 :]
+    packed = _pack(cell, given, forward=False, backward=True)
+    found = _backward(packed, given, saved, grads, (reverse, clip), (True, True, False))
     empty = given.x.new_empty(0)
     return tuple(
         empty if g is None else tensor(g) for g in (found["dx"], *(found[name] for name in GRADIENTS))

@@ -62,7 +62,7 @@ def _watched(weights: RecurWeights, options: Options) -> Callable[[list[Tensor],
 
         for place, state in enumerate(states):
             if state.requires_grad:
-                state.register_hook(partial(keep, place))
+                state.register_hook(partial(keep, place))  # type: ignore[no-untyped-call]
 
     return watch
 
@@ -104,7 +104,8 @@ def _cudnn(weights: RecurWeights, x: Tensor, way: Walk, h0: Tensor | None, c0: T
 
 def fold_embedding(weights: RecurWeights, table: Tensor) -> Tensor:
     """Input part of every word."""
-    return reference.input_part(namespace(table), weights, table)
+    made: Tensor = reference.input_part(namespace(table), weights, table)
+    return made
 
 
 def dense(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
@@ -136,7 +137,8 @@ def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
 def activation(name: str, x: Tensor) -> Tensor:
     """sigmoid, tanh, relu, exp or softplus."""
     if name == "softplus":
-        return reference_operators.softplus(x)
+        made: Tensor = reference_operators.softplus(x)
+        return made
     result: Tensor = getattr(torch, name)(x)
     return result
 
@@ -173,12 +175,14 @@ def error_loss(kind: str, predictions: Tensor, targets: Tensor, delta: float) ->
 
 def block_sum(x: Tensor) -> Tensor:
     """Sum over the first axis in blocks."""
-    return reference_operators.block_sum(x)
+    made: Tensor = reference_operators.block_sum(x)
+    return made
 
 
 def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
     """Mean."""
-    return reference_operators.weighted_mean(values, weights)
+    made: Tensor = reference_operators.weighted_mean(values, weights)
+    return made
 
 
 def dropout(x: Tensor, rate: float, seed: int) -> Tensor:
