@@ -19,9 +19,16 @@ def is_tensor(x: object) -> bool:
     return torch is not None and isinstance(x, torch.Tensor)
 
 
+_NAMES: dict[Any, str] = {}
+"""Names of dtypes as they were asked for: NumPy takes microseconds to make one, and every operator asks."""
+
+
 def dtype_name(x: Array) -> str:
     """ "float32", "int64", ... of an array or a tensor."""
-    return str(x.dtype).removeprefix("torch.")
+    known = _NAMES.get(x.dtype)
+    if known is None:
+        known = _NAMES[x.dtype] = str(x.dtype).removeprefix("torch.")
+    return known
 
 
 def floats(name: str, x: Array, *shape: int | None) -> Array:

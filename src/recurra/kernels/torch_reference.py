@@ -187,8 +187,22 @@ def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
 
 def dropout(x: Tensor, rate: float, seed: int) -> Tensor:
     """Dropout."""
-    kept = _index(reference_operators.dropout_kept(x.numel(), rate, seed), x).reshape(x.shape)
+    kept = _kept(x.numel(), rate, seed, x.device).reshape(x.shape)
     return torch.where(kept, x * (1.0 / (1.0 - rate)), 0.0)
+
+
+def _kept(count: int, rate: float, seed: int, device: torch.device) -> Tensor:
+    """`reference_operators.dropout_kept` on a device: 32-bit arithmetic in the low half of 64-bit integers."""
+    low = 0xFFFFFFFF
+    place = torch.arange(count, device=device)
+    parts = []
+    for high in range((count >> 32) + 1):
+        first, second = reference_operators.keys(seed, high)
+        h = ((place[high << 32 : (high + 1) << 32] & low) * 0x9E3779B1 + first) & low
+        h = ((h ^ (h >> 16)) * 0x7FEB352D) & low
+        h = (((h ^ (h >> 15)) ^ second) * 0x846CA68B) & low
+        parts.append((h ^ (h >> 16)) >> 8)
+    return torch.cat(parts) >= reference_operators.threshold(rate)
 
 
 def concat_features(parts: list[Tensor]) -> Tensor:
