@@ -34,7 +34,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recurra.report.figures import scores_with_intervals, training_curves
-from recurra.report.figures.scores import ranking
+from recurra.report.figures.scores import ranking, telling
 from recurra.report.items import Item, KeyValues, Report, Section, Text
 from recurra.report.parts import (
     data_items,
@@ -49,6 +49,8 @@ from recurra.report.rows import comparison, main_score, parameter_count, rows_of
 from recurra.report.wording import finite, is_number, show_number, show_seconds, title_of
 
 Record = Mapping[str, Any]
+
+_SCORE_CURVES = 1
 
 
 def fit_report(record: Record) -> Report:
@@ -107,7 +109,8 @@ def _summary(record: Record, model: Record) -> Section:
     if record.get("verdict"):
         items.append(Text(body=str(record["verdict"]), tone="verdict"))
     split, scores = _last_split(model)
-    tiles: dict[str, Any] = {f"{title_of(name)} ({split})": value for name, value in list(scores.items())[:4]}
+    chosen = [(name, scores[name]) for name in telling(scores, record.get("main_score"))[:4]]
+    tiles: dict[str, Any] = {f"{title_of(name)} ({split})": value for name, value in chosen}
     tiles |= _sizes(model)
     if tiles:
         items.append(KeyValues(items=tiles, tiles=True))
@@ -145,7 +148,7 @@ def _training(models: Sequence[Record]) -> list[Item]:
     }
     if not histories:
         return [left_out(["a training history"])] if models else []
-    items: list[Item] = list(training_curves(histories))
+    items: list[Item] = list(training_curves(histories, _SCORE_CURVES))
     without = [
         str(model.get("name", "model"))
         for model in models
@@ -236,7 +239,7 @@ def _details(model: Record, record: Record) -> Section:
     table = score_table(model)
     items += [table] if table else []
     if model.get("history"):
-        items += training_curves({str(model.get("name", "model")): model["history"]})
+        items += training_curves({str(model.get("name", "model")): model["history"]}, _SCORE_CURVES)
     items += model_items(model, str(record.get("task", "")))
     items += parameter_items(model)
     items += [Text(body=str(note)) for note in model.get("notes") or ()]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recurra.report.figures.scores import lower_is_better, main_metric, ranking
+from recurra.report.figures.scores import lower_is_better, main_metric, ranking, telling
 from recurra.report.items import Cell, Table
 from recurra.report.wording import finite, is_number, show_number, show_seconds, title_of
 
 Row = Mapping[str, Any]
 
 _OWN_PLACE = {"name", "kind", "scores", "intervals", "spread", "seeds", "parameters", "seconds"}
-_MOST_SCORES = 6
+_MOST_SCORES = 4
 
 
 def rows_of(record: Mapping[str, Any]) -> list[Row]:
@@ -57,9 +57,8 @@ def main_score(rows: Sequence[Row]) -> str | None:
 
 def score_names(rows: Sequence[Row], main: str | None = None, most: int = _MOST_SCORES) -> list[str]:
     """Return the names of the scores, the main one first, at most `most`."""
-    names = list(dict.fromkeys(name for row in rows for name in row.get("scores") or {}))
     first = main or main_score(rows)
-    return sorted(names, key=lambda name: name != first)[:most]
+    return telling((name for row in rows for name in row.get("scores") or {}), first)[:most]
 
 
 def best_first(rows: Sequence[Row], main: str | None = None) -> list[Row]:

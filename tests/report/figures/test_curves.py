@@ -88,3 +88,20 @@ def test_twenty_models_of_200_epochs_stay_small() -> None:
     long = [{"epoch": i, "train_loss": 1 / (i + 1), "validation_loss": 1.1 / (i + 1)} for i in range(1, 201)]
     (loss,) = training_curves({f"model {i}": long for i in range(20)})
     assert len(loss.svg) < 150_000
+
+
+def test_as_many_scores_as_wanted_are_drawn_the_most_telling_first() -> None:
+    epoch = {
+        "validation_recall": 0.1,
+        "validation_log_loss": 0.4,
+        "validation_accuracy": 0.5,
+        "train_loss": 1.0,
+    }
+    assert measures({"a": [epoch]}, 1) == ["loss", "accuracy"]
+    assert measures({"a": [epoch]}) == ["loss", "accuracy", "log_loss", "recall"]
+
+
+def test_a_logarithmic_axis_has_plain_numbers() -> None:
+    (loss,) = training_curves({"a": [{"train_loss": 10.0}, {"train_loss": 0.01}]})
+    assert ">0.01<" in loss.svg
+    assert "math" not in loss.svg

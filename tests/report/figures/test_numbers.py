@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recurra.report import figures
 from recurra.report.figures.lengths import _edges
-from recurra.report.figures.scores import lower_is_better, main_metric, ranking
+from recurra.report.figures.scores import lower_is_better, main_metric, ranking, telling
 
 
 @settings(max_examples=100)
@@ -97,3 +97,9 @@ def test_residuals_are_predicted_minus_true() -> None:
 def test_predictions_are_drawn_beside_the_truth_with_their_correlation() -> None:
     assert "correlation 1.000" in figures.predicted_and_true([1, 2, 3], [2, 4, 6]).alt
     assert "correlation –" in figures.predicted_and_true([1, 1], [2, 4]).alt
+
+
+def test_the_usual_measures_come_first_and_the_main_one_before_them() -> None:
+    names = ["recall_weighted", "log_loss", "accuracy", "own"]
+    assert telling(names) == ["accuracy", "log_loss", "recall_weighted", "own"]
+    assert telling(names, "own") == ["own", "accuracy", "log_loss", "recall_weighted"]

@@ -47,6 +47,15 @@ def thinning_note(count: int, drawn: int) -> str:
     return "" if drawn >= count else f" {drawn:,} of {count:,} points are drawn, evenly spread."
 
 
+def plain_logarithm(axis: Any) -> None:
+    """Label a logarithmic axis with plain numbers: matplotlib's own labels are formulas."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(numticks=7))
+    axis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
 def legend_below(axes: Any, entries: Sequence[str], handles: Any = None) -> None:
     """Put the legend under the axes, in as many columns as the names leave room for."""
     if not entries:

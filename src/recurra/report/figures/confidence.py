@@ -9,7 +9,7 @@ import numpy as np
 
 from recurra.ragged import Array
 from recurra.report.figure import Figure, chart
-from recurra.report.figures.common import numbers, same_size, thinned, thinning_note
+from recurra.report.figures.common import numbers, plain_logarithm, same_size, thinned, thinning_note
 from recurra.report.theme import INK, RIGHT, WRONG
 
 _EDGES = np.linspace(0, 1, 21)
@@ -85,6 +85,7 @@ def confidence_scatter(
             axes.set_ylabel("length in steps")
             if len(height) and height.min() > 0 and height.max() > 50 * np.median(height):
                 axes.set_yscale("log")
+                plain_logarithm(axes.yaxis)
         axes.set(xlabel="confidence in the predicted class", xlim=_span(sure))
         axes.figure.legend(loc="outside lower center", ncols=2, handlelength=1.0)
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from recurra.ragged import Array
 from recurra.report.figure import HEIGHT, Figure, chart, label
-from recurra.report.figures.common import legend_below, legend_height
+from recurra.report.figures.common import legend_below, legend_height, plain_logarithm
+from recurra.report.figures.scores import telling
 from recurra.report.theme import line_of
 from recurra.report.wording import finite, show_number, title_of
 
@@ -57,7 +58,7 @@ class _Line:
         return not self.held_out and self.key != "gradient_norm"
 
 
-def training_curves(histories: Mapping[str, History]) -> tuple[Figure, ...]:
+def training_curves(histories: Mapping[str, History], scores: int | None = None) -> tuple[Figure, ...]:
     """Draw one figure per measure: loss, each score, gradient norm, learning rate; every model in each.
 
     histories: model name to its epochs, each a mapping with `epoch` (counted from 1 where missing),
@@ -65,12 +66,13 @@ def training_curves(histories: Mapping[str, History]) -> tuple[Figure, ...]:
     `gradient_norm`, `gradient_norm_max`, `learning_rate`, and `best`, true where the epoch became the best.
     Training is dashed and validation solid; the best epoch has a ring (without `best`: that of the lowest
     validation loss). What no model recorded has no figure; values that are missing or not finite leave a gap.
+    scores: how many scores are drawn, the most telling first (see `figures.scores.telling`); all by default.
     """
-    return tuple(_measure(name, histories) for name in measures(histories))
+    return tuple(_measure(name, histories) for name in measures(histories, scores))
 
 
-def measures(histories: Mapping[str, History]) -> list[str]:
-    """Return what was recorded: `loss`, scores as they appear, then gradient norm and learning rate."""
+def measures(histories: Mapping[str, History], scores: int | None = None) -> list[str]:
+    """Return what was recorded: `loss`, scores (at most `scores`), then gradient norm and learning rate."""
     found = dict.fromkeys(
         base
         for history in histories.values()
@@ -80,7 +82,7 @@ def measures(histories: Mapping[str, History]) -> list[str]:
     )
     first = [name for name in ("loss",) if name in found]
     last = [name for name in _LAST if name in found]
-    return first + [name for name in found if name not in (*first, *last)] + last
+    return first + telling([name for name in found if name not in (*first, *last)])[:scores] + last
 
 
 def best_epoch(history: History) -> int | None:
@@ -107,9 +109,10 @@ def _measure(name: str, histories: Mapping[str, History]) -> Figure:
     def paint(axes: Any) -> None:
         shown: dict[str, Any] = {}
         for line in lines:
-            shown.setdefault(
-                names[line.key if alone else line.model], _draw(axes, line, len(lines) > len(histories))
-            )
+            entry = names[line.key if alone else line.model]
+            drawn = _draw(axes, line, len(lines) > len(histories))
+            if entry not in shown or not line.secondary:
+                shown[entry] = drawn
         _axes(axes, name, [line.values for line in lines])
         if len(shown) > 1:
             legend_below(axes, list(shown), list(shown.values()))
@@ -164,6 +167,7 @@ def _axes(axes: Any, name: str, series: Sequence[Array]) -> None:
     together = together[np.isfinite(together)]
     if together.size and together.min() > 0 and together.max() > 50 * together.min():
         axes.set_yscale("log")
+        plain_logarithm(axes.yaxis)
     axes.set(xlabel="epoch", ylabel=title_of(name).lower() if name in ("loss", *_LAST) else title_of(name))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
 

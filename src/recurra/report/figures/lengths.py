@@ -9,7 +9,7 @@ import numpy as np
 
 from recurra.ragged import Array
 from recurra.report.figure import Figure, chart, label
-from recurra.report.figures.common import legend_below, numbers
+from recurra.report.figures.common import legend_below, numbers, plain_logarithm
 from recurra.report.theme import INK, LINES, MUTED, SERIES, SURFACE
 
 _BINS = 30
@@ -35,7 +35,7 @@ def length_histogram(lengths_by_split: Mapping[str, Sequence[int]]) -> Figure:
                 axes.stairs(share, edges, color=style["color"], fill=True, alpha=0.15)
         if logarithmic:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            plain_logarithm(axes.xaxis)
         axes.set(xlabel="length in steps", ylabel="share of the split (%)", ylim=(0, None))
         axes.grid(visible=False, axis="x")
         handles = list(axes.get_legend_handles_labels()[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,16 @@ LOWER_IS_BETTER = (
     "cer",
     "gap",
 )
+
+
+# Where there is room for a few measures only: the usual ones, which say different things.
+_TELLING = ("accuracy", "f1_macro", "macro_f1", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2")
+
+
+def telling(names: Iterable[str], main: str | None = None) -> list[str]:
+    """Return measures by how much they tell beside the others: `main`, the usual ones, then the rest as given."""
+    order = {name: place for place, name in enumerate(dict.fromkeys((main, *_TELLING)))}
+    return sorted(dict.fromkeys(names), key=lambda name: order.get(name, len(order)))
 
 
 def lower_is_better(metric: str) -> bool:
