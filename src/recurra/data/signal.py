@@ -164,6 +164,8 @@ class NumericEncoding:
 
 def _elapsed(steps: Steps, before: float | None) -> Floats:
     """(N, 1) log(1 + seconds since the previous step of the same sequence), 0 at the first."""
+    if not len(steps.values):
+        return np.zeros((0, 1))
     if steps.time is None:
         raise DataError(
             f"elapsed_time=True needs a column {TIME!r} beside the features; give it, or leave it out"

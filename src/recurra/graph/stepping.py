@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from recurra import kernels
-from recurra.errors import SpecError, StateError
+from recurra.errors import SpecError
 from recurra.graph.gathering import Gathering, gathering_of
 from recurra.graph.model import Model
 from recurra.graph.node import Node
@@ -173,10 +173,10 @@ class Stepping:
         self._stepper.write(np.ascontiguousarray(state[:, :, None]), np.array([row]))
         self._gathering.write(row, held.get("pool"), state[-1, 0])
 
-    def shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """The shapes of what `read` gives; None is a size that varies."""
+    def shapes(self) -> dict[str, tuple[int | range, ...]]:
+        """The shapes of what `read` gives; a range is a size that varies."""
         kinds, net = 2 if self.recur.has_cells else 1, self.recur.network
-        found: dict[str, tuple[int | None, ...]] = {"recur": (net.num_layers, kinds, net.hidden_size)}
+        found: dict[str, tuple[int | range, ...]] = {"recur": (net.num_layers, kinds, net.hidden_size)}
         if self._gathering.size:
             found["pool"] = (self._gathering.size,)
         return found
@@ -328,15 +328,13 @@ class LookAhead(Stepping):
         state = np.ascontiguousarray(held["recur"])
         carried = [(layer[:1], layer[1:2] if self.recur.has_cells else None) for layer in state]
         steps = [np.array(step) for step in held["window"]]
-        if len(steps) > self.look_ahead:
-            raise StateError(f"state holds a window of {len(steps)} steps, look_ahead is {self.look_ahead}")
         self._windows[row] = _Window(steps=steps, carried=carried)
         if self._gathering.size:
             self._gathering.write(row, held.get("pool"), state[-1, 0])
 
-    def shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """The shapes of what `read` gives; None is a size that varies."""
-        return {**super().shapes(), "window": (None, self.recur.inputs)}
+    def shapes(self) -> dict[str, tuple[int | range, ...]]:
+        """The shapes of what `read` gives; a range is a size that varies."""
+        return {**super().shapes(), "window": (range(self.look_ahead + 1), self.recur.inputs)}
 
     def grow(self, rows: int) -> None:
         """Make room for `rows` streams; those that there are keep their rows."""

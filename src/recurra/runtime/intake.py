@@ -22,9 +22,8 @@ def quick_numbers(encoder: Encoder) -> QuickNumbers | None:
     if numbers.elapsed is not None or spec.max_length is not None or numbers.naming == "columns":
         return None
     scaler = numbers.scaler
-    return QuickNumbers(
-        native.RowScaler(scaler.center, scaler.scale, scaler.fill, scaler.masked, not scaler.refuse)
-    )
+    learnt = [np.ascontiguousarray(column) for column in (scaler.center, scaler.scale, scaler.fill)]
+    return QuickNumbers(native.RowScaler(*learnt, scaler.masked, not scaler.refuse))
 
 
 class QuickNumbers:

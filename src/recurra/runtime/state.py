@@ -33,7 +33,7 @@ FORMAT = 1
 _KEYS = ("format", "model", "look_ahead", "steps", "memory", "static", "arrays")
 _LITTLE = np.dtype("<f4")
 
-Shapes: TypeAlias = Mapping[str, tuple[int | None, ...]]
+Shapes: TypeAlias = Mapping[str, tuple[int | range, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,8 @@ def read_state(
 ) -> Remembered:
     """Return what a record, or its bytes, holds.
 
-    static: number of features per sequence that the model reads, or None. shapes: of the arrays, None for a size
-    that varies. Raises StateError where the record is malformed or belongs to another model.
+    static: number of features per sequence that the model reads, or None. shapes: of the arrays, a range for a
+    size that varies. Raises StateError where the record is malformed or belongs to another model.
     """
     record = _parsed(state)
     if record.get("format") != FORMAT:
@@ -88,7 +88,9 @@ def read_state(
     if set(record) != set(_KEYS):
         raise StateError(f"state must have the keys {', '.join(_KEYS)}, got {', '.join(map(str, record))}")
     if record["look_ahead"] != look_ahead:
-        raise StateError(f"state was made with look_ahead={record['look_ahead']}, this stream has {look_ahead}")
+        raise StateError(
+            f"state was made with look_ahead={record['look_ahead']}, this stream has {look_ahead}"
+        )
     arrays = record["arrays"]
     if not isinstance(arrays, Mapping) or set(arrays) != set(shapes):
         raise StateError(f"state must hold the arrays {', '.join(shapes)}")
@@ -107,7 +109,9 @@ def _parsed(state: Any) -> Mapping[str, Any]:
         except (ValueError, RecursionError) as error:
             raise StateError(f"state is not JSON: {error}") from None
     if not isinstance(state, Mapping):
-        raise StateError(f"state must be what a stream's `state` or `snapshot()` gave, got {type(state).__name__}")
+        raise StateError(
+            f"state must be what a stream's `state` or `snapshot()` gave, got {type(state).__name__}"
+        )
     return state
 
 
@@ -138,16 +142,21 @@ def _features(value: Any, count: int | None) -> Array | None:
     return np.asarray([value], np.float32)
 
 
-def _array(name: str, value: Any, shape: tuple[int | None, ...]) -> Array:
+def _fits(given: Any, shape: tuple[int | range, ...]) -> bool:
+    if not isinstance(given, list) or len(given) != len(shape):
+        return False
+    ranges = [range(size, size + 1) if isinstance(size, int) else size for size in shape]
+    return all(type(size) is int and size in wanted for size, wanted in zip(given, ranges, strict=True))
+
+
+def _array(name: str, value: Any, shape: tuple[int | range, ...]) -> Array:
     given = value.get("shape") if isinstance(value, Mapping) else None
-    if not isinstance(given, list) or len(given) != len(shape) or not all(
-        type(got) is int and (wanted is None or got == wanted) for got, wanted in zip(given, shape, strict=True)
-    ):
+    if not _fits(given, shape):
         raise StateError(f"state: {name} must have shape {shape}, got {given!r:.40}")
     try:
         data = base64.b64decode(value["data"], validate=True)
     except (KeyError, TypeError, ValueError, binascii.Error):
         raise StateError(f"state: {name} must have its numbers as base64") from None
-    if min(given, default=0) < 0 or len(data) != math.prod(given) * _LITTLE.itemsize:
+    if len(data) != math.prod(given) * _LITTLE.itemsize:
         raise StateError(f"state: {name} of shape {given} cannot hold {len(data)} bytes")
     return np.frombuffer(data, _LITTLE).astype(np.float32).reshape(given)
