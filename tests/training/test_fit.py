@@ -17,7 +17,7 @@ import torch
 from recurra import kernels
 from recurra.errors import DataError, DivergedError, SpecError
 from recurra.spec import Training
-from recurra.training import Callback, EpochEvent, Fitted, fit
+from recurra.training import Callback, EpochEvent, Fitted, fit, loop
 from training.saboteurs import shallow_best_weights, unchecked_steps
 from training.toy import StopAfter, Toy, fitted_to_compare, same_bits
 
@@ -266,10 +266,25 @@ def test_weights_ruined_by_a_huge_rate_are_never_the_best_and_never_scored() -> 
         fit(problem, training.replace(max_bad_steps=3))
 
 
-def test_max_seconds_scores_the_unfinished_epoch_and_returns_its_best() -> None:
-    fitted = fit(Toy(), BASE.replace(epochs=1000, max_seconds=0.3))
+class Clock:
+    """A clock that goes on by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_max_seconds_scores_the_unfinished_epoch_and_returns_its_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "time", Clock())
+    fitted = fit(Toy(), BASE.replace(max_seconds=20.0))
     assert fitted.stopped_by == "max_seconds"
-    assert 0.3 <= fitted.seconds < 30
+    assert 7 < fitted.steps < 14
+    assert [record["partial"] for record in fitted.history.epochs] == [False, True]
     assert fitted.best_epoch >= 1
     short = fit(Toy(), BASE.replace(max_seconds=1e-9))
     assert (short.stopped_by, short.steps, short.best_epoch) == ("max_seconds", 0, 0)

@@ -40,7 +40,7 @@ def test_lines_go_to_standard_error_and_nothing_to_standard_output(
         "rate 0.02",
         "sequences/s",
         "skipped 1 steps",
-        "left 0:0",
+        "left ",
     ):
         assert part in lines[2]
     assert len(lines) == 4
