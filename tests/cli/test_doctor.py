@@ -63,20 +63,23 @@ def test_asked_for_torch_it_says_what_torch_has(capsys):
 
 def test_the_extras_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = {"": project["dependencies"], **project["optional-dependencies"]}
+    for extra, requirements in groups.items():
+        names = {text.partition(">")[0].partition("[")[0] for text in requirements} - {"recurra"}
+        assert set(doctor.extras().get(extra, ())) == names
 
-    def names(requirements):
-        return {text.partition(">")[0].partition("[")[0] for text in requirements}
 
-    assert set(doctor.EXTRAS[""]) == names(project["dependencies"])
-    for extra in ("train", "onnx"):
-        assert set(doctor.EXTRAS[extra]) == names(project["optional-dependencies"][extra])
+def test_the_extras_of_an_installed_package_are_read_from_it(monkeypatch):
+    declared = ["numpy>=2.0", 'torch>=2.10; extra == "train"', "recurra[train]; extra == 'all'"]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: declared)
+    assert doctor.extras() == {"": ("numpy",), "train": ("torch",)}
 
 
 def test_a_missing_extra_is_named_with_the_command(monkeypatch, capsys):
     real = doctor._version
     monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("onnx", "jax") else real(name))
     found = doctor.examine()
-    assert found.missing == {"onnx": "pip install 'recurra[onnx]'"}
+    assert found.missing["onnx"] == {"libraries": ["onnx"], "command": "pip install 'recurra[onnx]'"}
     text = str(found)
     assert "missing, for export and its check: pip install 'recurra[onnx]'" in text
     assert "only for recurra bench kernels: pip install jax" in text

@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import sys
+import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,17 +23,14 @@ from recurra import __version__, kernels
 PACKAGE = Path(__file__).resolve().parents[1]
 BUILD_LOG = PACKAGE / "_build.log"
 
-EXTRAS: dict[str, tuple[str, ...]] = {
-    "": ("numpy", "safetensors", "tokenizers", "typer", "rich"),
-    "train": ("torch", "polars", "scikit-learn", "scipy", "matplotlib", "jinja2", "tensorboard"),
-    "onnx": ("onnx", "onnxruntime"),
-}
-"""Libraries by the extra that installs them; "" is the base install."""
 PEERS = ("openvino", "keras", "jax")
 """What only `recurra bench kernels` uses."""
 _GIVES = {
     "train": "training, tables, figures and reports",
     "onnx": "export and its check",
+    "serve": "serving over HTTP",
+    "tune": "searching for options",
+    "ray": "many machines",
 }
 _SETS = {
     "avx512": ("avx512f", "avx512vl", "avx512bw", "avx512dq"),
@@ -60,7 +58,8 @@ class Examination:
 
     kernels: native, isa, available, reason and, where it is built, file. processor: its name and which of the
     instruction sets that matter it has. subnormals: whether this thread keeps them, before and after an
-    operator ran, which flushes them within. missing: extra to command; problems: sentences, each with what to
+    operator ran, which flushes them within. extras: which libraries an extra installs, "" the base; libraries:
+    their versions; missing: by extra what lacks and the command; problems: sentences, each with what to
     do; build_log: the log of the build where there is no native engine.
     """
 
@@ -71,8 +70,9 @@ class Examination:
     processor: Mapping[str, Any]
     threads: Threads
     subnormals: Mapping[str, bool]
+    extras: Mapping[str, tuple[str, ...]]
     libraries: Mapping[str, str | None]
-    missing: Mapping[str, str]
+    missing: Mapping[str, Mapping[str, Any]]
     problems: tuple[str, ...]
     build_log: str | None = None
     torch: Mapping[str, Any] | None = field(default=None)
@@ -87,8 +87,8 @@ class Examination:
 
 def examine(*, torch: bool = False) -> Examination:
     """Look at this installation. torch: also load torch, which takes seconds, and say what it has."""
-    engine, libraries = _engine(), _versions()
-    missing = _missing(libraries)
+    engine, groups = _engine(), extras()
+    libraries = _versions(groups)
     return Examination(
         version=__version__,
         python=f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})",
@@ -97,9 +97,10 @@ def examine(*, torch: bool = False) -> Examination:
         processor=_processor(),
         threads=_threads(),
         subnormals=_subnormals(),
+        extras=groups,
         libraries=libraries,
-        missing=missing,
-        problems=tuple(_problems(engine, libraries)),
+        missing=_missing(groups, libraries),
+        problems=tuple(_problems(engine, groups, libraries)),
         build_log=None if engine["native"] else _build_log(),
         torch=_torch() if torch else None,
     )
@@ -205,8 +206,32 @@ def _kept() -> bool:
 # ---- libraries -------------------------------------------------------------------------------------------------
 
 
-def _versions() -> dict[str, str | None]:
-    names = [name for group in EXTRAS.values() for name in group]
+def extras() -> dict[str, tuple[str, ...]]:
+    """Libraries by the extra that installs them, "" for the base install, as the package itself declares them."""
+    found: dict[str, list[str]] = {}
+    for extra, requirement in _requirements():
+        name = re.match(r"[\w.-]+", requirement)
+        if name and name[0] != "recurra":
+            found.setdefault(extra, []).append(name[0])
+    return {extra: tuple(names) for extra, names in found.items()}
+
+
+def _requirements() -> list[tuple[str, str]]:
+    """Pairs of extra and requirement: of the installed package, else of the checkout that it runs from."""
+    try:
+        declared = metadata.requires("recurra") or []
+    except metadata.PackageNotFoundError:
+        project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))[
+            "project"
+        ]
+        groups = {"": project["dependencies"], **project["optional-dependencies"]}
+        return [(extra, each) for extra, group in groups.items() for each in group]
+    marks = [(re.search(r"extra\s*==\s*['\"](\w+)", each), each) for each in declared]
+    return [(mark[1] if mark else "", each) for mark, each in marks]
+
+
+def _versions(groups: Mapping[str, tuple[str, ...]]) -> dict[str, str | None]:
+    names = [name for group in groups.values() for name in group]
     return {name: _version(name) for name in (*names, *PEERS)}
 
 
@@ -218,14 +243,19 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _missing(libraries: Mapping[str, str | None]) -> dict[str, str]:
-    lacking = {extra: [n for n in names if libraries[n] is None] for extra, names in EXTRAS.items()}
-    return {extra: f"pip install 'recurra[{extra}]'" for extra, names in lacking.items() if extra and names}
+def _missing(
+    groups: Mapping[str, tuple[str, ...]], libraries: Mapping[str, str | None]
+) -> dict[str, dict[str, Any]]:
+    lacking = {extra: [n for n in names if libraries[n] is None] for extra, names in groups.items() if extra}
+    return {extra: {"libraries": names, "command": f"pip install 'recurra[{extra}]'"}
+            for extra, names in lacking.items() if names}  # fmt: skip
 
 
-def _problems(engine: Mapping[str, Any], libraries: Mapping[str, str | None]) -> list[str]:
+def _problems(
+    engine: Mapping[str, Any], groups: Mapping[str, tuple[str, ...]], libraries: Mapping[str, str | None]
+) -> list[str]:
     found = [f"{name} is not installed, and nothing works without it: pip install --force-reinstall recurra"
-             for name in EXTRAS[""] if libraries[name] is None]  # fmt: skip
+             for name in groups.get("", ()) if libraries[name] is None]  # fmt: skip
     if not engine["native"]:
         found.append(f"the native kernels do not run: {engine['reason']}; {_remedy(engine)}")
     elif engine["isa"] == "portable" and "avx2" in engine["available"]:
@@ -312,13 +342,14 @@ def _subnormal_words(found: Mapping[str, bool]) -> str:
 
 
 def _library_lines(found: Examination) -> list[str]:
-    groups = [(extra or "base", names) for extra, names in EXTRAS.items()] + [("bench", PEERS)]
+    groups = [(extra or "base", names) for extra, names in found.extras.items()] + [("bench", PEERS)]
     lines = []
     for title, names in groups:
         shown = ", ".join(f"{name} {found.libraries[name] or '-'}" for name in names)
         lines.append(f"{title:<12} {shown}")
         if title in found.missing:
-            lines.append(f"             missing, for {_GIVES[title]}: {found.missing[title]}")
+            lack = found.missing[title]
+            lines.append(f"             missing, for {_GIVES.get(title, title)}: {lack['command']}")
     absent = [name for name in PEERS if found.libraries[name] is None]
     if absent:
         lines.append(f"             only for recurra bench kernels: pip install {' '.join(absent)}")
