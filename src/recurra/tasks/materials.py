@@ -146,7 +146,9 @@ def _targets(targets: Any) -> Any:
         return targets
     if hasattr(targets, "to_numpy"):
         return targets.to_numpy()
-    return list(targets)
+    items = list(targets)
+    numbers = items and all(isinstance(item, (float, np.floating)) for item in items)
+    return np.asarray(items, dtype=np.float64) if numbers else items
 
 
 def _check_lengths(made: Materials) -> None:
