@@ -44,21 +44,26 @@ template <class F> void by_tokens(const int64_t* offsets, int64_t rows, int64_t 
   });
 }
 
-nb::tuple forward(const std::string& op, const Array& x, const Array& offsets, const MaybeArray& scores) {
+nb::tuple forward(const std::string& op, const Array& x, const Array& offsets, const MaybeArray& scores,
+                  const MaybeArray& initial, bool carry) {
   const int what = pooling_of(op);
   return by_dtype(x, "x", [&](auto zero) -> nb::tuple {
     using real = decltype(zero);
-    const auto a = arguments<real>(what, x, offsets, scores);
-    const int64_t rows = size_of(offsets) - 1;
-    auto y = result<real>({rows, a.features});
-    Result<real> kept = result<real>({rows, what == op_max ? a.features : what == op_attention ? 2 : 0});
+    auto a = arguments<real>(what, x, offsets, scores);
+    const int64_t rows = size_of(offsets) - 1, size = state_size(what, a.features);
+    a.initial = view<real>(initial, "initial", {rows, size});
+    auto y = result<real>({rows, a.features}), kept = result<real>({rows, kept_size(what, a.features)});
+    Result<real> carried;
+    carried.array = nb::none();
+    if (carry) carried = result<real>({rows, size});
+    a.carried = carried.data;
     {
       nb::gil_scoped_release release;
       by_tokens(a.offsets, rows, a.features, [&](int64_t from, int64_t to) {
         pooling_table<real>().forward(a, y.data, kept.data, from, to);
       });
     }
-    return nb::make_tuple(y.array, kept.array);
+    return nb::make_tuple(y.array, kept.array, carried.array);
   });
 }
 
@@ -71,7 +76,7 @@ nb::tuple backward(const std::string& op, const Array& x, const Array& offsets, 
     const int64_t rows = size_of(offsets) - 1, tokens = static_cast<int64_t>(x.shape(0));
     const real* py = view<real>(y, "y", {rows, a.features});
     const real* pd = view<real>(dy, "dy", {rows, a.features});
-    const real* pk = view<real>(kept, "kept", {rows, what == op_max ? a.features : what == op_attention ? 2 : 0});
+    const real* pk = view<real>(kept, "kept", {rows, kept_size(what, a.features)});
     auto dx = result<real>({tokens, a.features});
     Result<real> dscores;
     if (what == op_attention) dscores = result<real>({tokens});
@@ -88,7 +93,7 @@ nb::tuple backward(const std::string& op, const Array& x, const Array& offsets, 
 template <class real> PoolingPush<real> pushed(int op, const Array& state, int64_t features) {
   PoolingPush<real> p{};
   p.op = op, p.features = features;
-  p.state = const_cast<real*>(view<real>(state, "state", {any, features + (op == op_attention ? 3 : 1)}));
+  p.state = const_cast<real*>(view<real>(state, "state", {any, state_size(op, features)}));
   return p;
 }
 
@@ -127,7 +132,8 @@ nb::object result_of(const std::string& op, const Array& state) {
 }
 
 Binder binder([](nb::module_& m) {
-  m.def("pool", forward, nb::arg("op"), nb::arg("x"), nb::arg("offsets"), nb::arg("scores") = nb::none());
+  m.def("pool", forward, nb::arg("op"), nb::arg("x"), nb::arg("offsets"), nb::arg("scores") = nb::none(),
+        nb::arg("initial") = nb::none(), nb::arg("carry") = false);
   m.def("pool_grad", backward, nb::arg("op"), nb::arg("x"), nb::arg("offsets"), nb::arg("scores").none(),
         nb::arg("y"), nb::arg("kept"), nb::arg("dy"));
   m.def("pool_push", push, nb::arg("op"), nb::arg("state"), nb::arg("x"), nb::arg("scores") = nb::none(),

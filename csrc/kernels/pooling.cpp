@@ -54,55 +54,66 @@ void attend(real* state, real* total, real* peak, const real* token, real score,
   *total = *total * fade + share;
 }
 
-void mean_of(const PoolingArgs<real>& a, int64_t begin, int64_t end, real* y) {
-  copy(a.x + begin * a.features, y, a.features);
-  for (int64_t t = begin + 1; t < end; ++t) more(y, a.x + t * a.features, a.features);
-  divided(y, static_cast<real>(end - begin), y, a.features);
-}
-
-void max_of(const PoolingArgs<real>& a, int64_t begin, int64_t end, real* y, real* places) {
+// Largest values over tokens [begin, end), after `best` (places -1) where earlier tokens were seen.
+void max_of(const PoolingArgs<real>& a, int64_t begin, int64_t end, bool begun, real* best, real* places) {
   over(a.features, [&](int64_t i, int k) {
-    vec best = load_n(a.x + begin * a.features + i, k), place = as_real(iset1(0));
-    for (int64_t t = begin + 1; t < end; ++t) {
+    vec top = load_n(best + i, k), place = as_real(iset1(begun ? -1 : 0));
+    for (int64_t t = begin + (begun ? 0 : 1); t < end; ++t) {
       const vec now = load_n(a.x + t * a.features + i, k), here = as_real(iset1(static_cast<int32_t>(t - begin)));
-      const mask won = beats(now, best), number = eq(now, now);
-      best = select(number, select(won, now, best), now);
+      const mask won = beats(now, top), number = eq(now, now);
+      top = select(number, select(won, now, top), now);
       place = select(number, select(won, here, place), here);
     }
-    store_n(y + i, best, k);
+    store_n(best + i, top, k);
     store_n(places + i, place, k);
   });
 }
 
-void attention_of(const PoolingArgs<real>& a, int64_t begin, int64_t end, real* y, real* kept) {
-  copy(a.x + begin * a.features, y, a.features);
-  real peak = a.scores[begin], total = 1;
-  for (int64_t t = begin + 1; t < end; ++t) attend(y, &total, &peak, a.x + t * a.features, a.scores[t], a.features);
-  divided(y, total, y, a.features);
-  kept[0] = peak, kept[1] = total;
+void zeros(real* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] = 0;
+}
+
+// y holds the first token, or what earlier ones came to; the tokens that follow are added in order.
+void one_row(const PoolingArgs<real>& a, int64_t s, real* y, real* kept) {
+  const int64_t begin = a.offsets[s], end = a.offsets[s + 1], F = a.features;
+  const int64_t size = F + (a.op == op_attention ? 3 : 1);
+  const real* earlier = a.initial ? a.initial + s * size : nullptr;
+  const bool begun = earlier && earlier[size - 1] > 0;
+  real* carried = a.carried ? a.carried + s * size : nullptr;
+  const real count = (begun ? earlier[size - 1] : real(0)) + static_cast<real>(end - begin);
+  if (count == 0) {
+    zeros(y, F);
+    if (a.op == op_mean) kept[0] = 1;
+    if (a.op == op_max) zeros(kept, F);
+    if (a.op == op_attention) kept[0] = 0, kept[1] = 1;
+    if (carried) zeros(carried, size);
+    return;
+  }
+  copy(begun ? earlier : a.x + begin * F, y, F);
+  const int64_t next = begin + (begun ? 0 : 1);
+  if (a.op == op_mean) {
+    for (int64_t t = next; t < end; ++t) more(y, a.x + t * F, F);
+    kept[0] = count;
+  } else if (a.op == op_max) {
+    max_of(a, begin, end, begun, y, kept);
+  } else {
+    real peak = begun ? earlier[F + 1] : a.scores[begin], total = begun ? earlier[F] : real(1);
+    for (int64_t t = next; t < end; ++t) attend(y, &total, &peak, a.x + t * F, a.scores[t], F);
+    kept[0] = peak, kept[1] = total;
+    if (carried) carried[F] = total, carried[F + 1] = peak;
+  }
+  if (carried) copy(y, carried, F), carried[size - 1] = count;
+  if (a.op != op_max) divided(y, a.op == op_mean ? count : kept[1], y, F);
 }
 
 void forward(const PoolingArgs<real>& a, real* y, real* kept, int64_t from, int64_t to) {
-  for (int64_t s = from; s < to; ++s) {
-    const int64_t begin = a.offsets[s], end = a.offsets[s + 1];
-    real* out = y + s * a.features;
-    if (begin == end) {
-      for (int64_t i = 0; i < a.features; ++i) out[i] = 0;
-      if (a.op == op_max) for (int64_t i = 0; i < a.features; ++i) kept[s * a.features + i] = 0;
-      if (a.op == op_attention) kept[2 * s] = 0, kept[2 * s + 1] = 1;
-    } else if (a.op == op_mean) {
-      mean_of(a, begin, end, out);
-    } else if (a.op == op_max) {
-      max_of(a, begin, end, out, kept + s * a.features);
-    } else {
-      attention_of(a, begin, end, out, kept + 2 * s);
-    }
-  }
+  const int64_t width = a.op == op_mean ? 1 : a.op == op_max ? a.features : 2;
+  for (int64_t s = from; s < to; ++s) one_row(a, s, y + s * a.features, kept + s * width);
 }
 
-void mean_back(const PoolingArgs<real>& a, int64_t begin, int64_t end, const real* dy, real* dx) {
+void mean_back(const PoolingArgs<real>& a, int64_t begin, int64_t end, real count, const real* dy, real* dx) {
   if (begin == end) return;
-  divided(dy, static_cast<real>(end - begin), dx + begin * a.features, a.features);
+  divided(dy, count, dx + begin * a.features, a.features);
   for (int64_t t = begin + 1; t < end; ++t) copy(dx + begin * a.features, dx + t * a.features, a.features);
 }
 
@@ -145,7 +156,7 @@ void backward(const PoolingArgs<real>& a, const real* y, const real* kept, const
               int64_t from, int64_t to) {
   for (int64_t s = from; s < to; ++s) {
     const int64_t begin = a.offsets[s], end = a.offsets[s + 1], at = s * a.features;
-    if (a.op == op_mean) mean_back(a, begin, end, dy + at, dx);
+    if (a.op == op_mean) mean_back(a, begin, end, kept[s], dy + at, dx);
     else if (a.op == op_max) max_back(a, begin, end, kept + at, dy + at, dx);
     else attention_back(a, begin, end, y + at, kept + 2 * s, dy + at, dx, dscores);
   }

@@ -217,8 +217,13 @@ def cross_entropy_grad(
 def layer_norm(x: _Real, gain: _Real, bias: _Real, eps: float) -> tuple[_Real, _Real]: ...  # y, kept (N, 2)
 def layer_norm_grad(x: _Real, gain: _Real, kept: _Real, dy: _Real) -> tuple[_Real, _Real, _Real]: ...
 def pool(
-    op: _Pooling, x: _Real, offsets: NDArray[Any], scores: _Real | None = None
-) -> tuple[_Real, _Real]: ...  # y (S, F), kept for the gradient
+    op: _Pooling,
+    x: _Real,
+    offsets: NDArray[Any],
+    scores: _Real | None = None,
+    initial: _Real | None = None,
+    carry: bool = False,
+) -> tuple[_Real, _Real, _Real | None]: ...  # y (S, F), kept for the gradient, state (S, F + 1 | F + 3)
 def pool_grad(
     op: _Pooling, x: _Real, offsets: NDArray[Any], scores: _Real | None, y: _Real, kept: _Real, dy: _Real
 ) -> tuple[_Real, _Real | None]: ...  # dx, dscores

@@ -69,6 +69,25 @@ def test_pooling_stepwise_is_whole(kind):
     assert other.result().tobytes() == accumulator.result().tobytes()
 
 
+@pytest.mark.parametrize("kind", ["mean", "max", "attention"])
+def test_pooling_window_by_window_is_whole(kind):
+    lengths, cuts = [9, 0, 30, 4], [[3, 0, 30, 0], [6, 0, 0, 0], [0, 0, 0, 4]]
+    x, scores, whole = numbers(1, 43, 21), 9 * numbers(2, 43), offsets_of(lengths)
+    carried, done = None, np.zeros(4, np.int64)
+    for window in cuts:
+        rows = [np.arange(whole[s] + done[s], whole[s] + done[s] + n) for s, n in enumerate(window)]
+        index, done = np.concatenate(rows), done + window
+        given = scores[index] if kind == "attention" else None
+        y, carried = k.pool_carried(kind, x[index], offsets_of(window), given, initial=carried)
+    given = (x, whole, scores) if kind == "attention" else (x, whole)
+    assert y.tobytes() == getattr(k, f"pool_{kind}")(*given).tobytes()
+    accumulator = {"mean": k.MeanAccumulator, "max": k.MaxAccumulator, "attention": k.AttentionAccumulator}[
+        kind
+    ](21, 4)
+    accumulator.load(carried)
+    assert accumulator.result().tobytes() == y.tobytes()
+
+
 @needs_native
 def test_threads_do_not_matter():
     promises.check_threads_do_not_matter()

@@ -213,6 +213,31 @@ def test_pooling_of_an_empty_row_is_zero_and_ties_go_to_the_first():
         assert not pool(np.ones((2, 3), np.float32), np.array([0, 0, 2]))[0].any()
 
 
+@pytest.mark.parametrize("kind", ["mean", "max", "attention"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_of_a_window_are_those_of_its_tokens_in_the_whole(kind, dtype):
+    tail, rows = 200, PLACES[:-1].tolist()
+    cut = [min(length, tail) for length in LENGTHS]
+    last = np.concatenate([np.arange(a + n - c, a + n) for a, n, c in zip(rows, LENGTHS, cut, strict=True)])
+    first = np.setdiff1d(np.arange(TOKENS), last)
+    x, scores = numbers(1, TOKENS, 11, dtype=dtype), numbers(2, TOKENS, dtype=dtype)
+    heads = offsets_of([n - c for n, c in zip(LENGTHS, cut, strict=True)])
+    given = [scores[first]] if kind == "attention" else []
+    carried = k.pool_carried(kind, x[first], heads, *given)[1]
+    leaves = [
+        torch.tensor(a[last], requires_grad=True) for a in ([x, scores] if kind == "attention" else [x])
+    ]
+    y, _ = k.pool_carried(kind, leaves[0], offsets_of(cut), *leaves[1:], initial=torch.tensor(carried))
+    whole = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (x, scores)[: len(leaves)]]
+    exact = pooled(kind)(*whole)
+    up = torch.tensor(numbers(3, *y.shape))
+    y.backward(up.to(y.dtype))
+    exact.backward(up.double())
+    assert gap(y, exact) < TOLERANCE[dtype]
+    for ours, theirs in zip(leaves, whole, strict=True):
+        assert gap(ours.grad, theirs.grad[last]) < TOLERANCE[dtype]
+
+
 @pytest.mark.parametrize("engine", ["native", "reference"])
 def test_adam_step_equals_torch(engine, monkeypatch):
     if engine == "reference":

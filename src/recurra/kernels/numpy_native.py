@@ -129,9 +129,12 @@ def gather_rows(x: Array, index: np.ndarray) -> Array:
 
 
 @refusing
-def pool(kind: str, x: Array, offsets: np.ndarray, scores: Array | None) -> Array:
-    """mean, max or attention over the tokens of every row."""
-    return module().pool(kind, _tight(x), _tight(offsets), _tight(scores))[0]
+def pool(kind: str, x: Array, offsets: np.ndarray, scores: Array | None,
+         initial: Array | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """mean, max or attention over the tokens of every row, and the state since."""
+    given = (_tight(x), _tight(offsets), _tight(scores), _tight(initial))
+    y, _, carried = module().pool(kind, *given, True)
+    return y, carried
 
 
 @refusing

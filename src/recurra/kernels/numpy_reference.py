@@ -57,12 +57,10 @@ def gather_rows(x: Array, index: np.ndarray) -> Array:
 
 
 @quiet
-def pool(kind: str, x: Array, offsets: np.ndarray, scores: Array | None) -> Array:
-    """mean, max or attention over the tokens of every row."""
-    places = checks.offsets(offsets, x.shape[0])
-    if kind == "attention":
-        return reference_operators.pool_attention(x, places, scores)
-    return getattr(reference_operators, f"pool_{kind}")(x, places)
+def pool(kind: str, x: Array, offsets: np.ndarray, scores: Array | None,
+         initial: Array | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """mean, max or attention over the tokens of every row, and the state since."""
+    return reference_operators.pool(kind, x, checks.offsets(offsets, x.shape[0]), scores, initial)
 
 
 @quiet
@@ -153,19 +151,8 @@ def push(kind: str, state: Array, x: Array, scores: Array | None, rows: np.ndarr
     if x.shape != (count, features) or (scores is not None and scores.shape != (count,)):
         raise KernelError(f"x must have shape ({count}, {features}) and one score a row, got {x.shape}")
     where: Array = slice(None) if rows is None else rows
-    state[where] = _joined(kind, state[where], features, x, scores)
-
-
-def _joined(kind: str, held: Array, features: int, x: Array, scores: Array | None) -> Array:
-    old, count = held[:, :features], held[:, -1:]
-    middle: list[Array] = []
-    if kind == "attention":
-        total, peak, score = held[:, -3:-2], held[:, -2:-1], scores[:, None]  # type: ignore[index]
-        higher, sums, new = reference_operators.attend(NUMPY, peak, total, old, score, x)
-        middle = [np.where(count == 0, 1, sums), np.where(count == 0, score, higher)]
-    else:
-        new = old + x if kind == "mean" else np.where((x > old) | np.isnan(x), x, old)
-    return np.concatenate([np.where(count == 0, x, new), *middle, count + 1], axis=1)
+    column = None if scores is None else scores[:, None]
+    state[where] = reference_operators.joined(NUMPY, kind, state[where], x, column)
 
 
 def extend(kind: str, state: Array, x: Array, scores: Array | None, row: int) -> None:
@@ -178,12 +165,7 @@ def extend(kind: str, state: Array, x: Array, scores: Array | None, row: int) ->
 @quiet
 def pushed(kind: str, state: Array) -> Array:
     """What a stepwise pooling has come to."""
-    features = state.shape[1] - (3 if kind == "attention" else 1)
-    values, count = state[:, :features], state[:, -1:]
-    if kind == "max":
-        return values.copy()
-    below = state[:, features : features + 1] if kind == "attention" else count
-    return np.asarray(np.where(count == 0, state.dtype.type(0), values / below))
+    return np.array(reference_operators.pooled(kind, state))
 
 
 def norms(arrays: list[Array]) -> np.ndarray:

@@ -13,11 +13,13 @@ from types import ModuleType
 
 import numpy as np
 
-from recurra.errors import KernelError
+from recurra.errors import KernelError, nearest
 from recurra.kernels import checks, engines, numpy_native, numpy_reference
 from recurra.kernels.checks import float_like, floats, is_tensor
 from recurra.kernels.reference import Options
 from recurra.kernels.weights import Array, Recurred, RecurWeights
+
+POOLINGS = ("mean", "max", "attention")
 
 
 def _face(x: Array) -> ModuleType:
@@ -133,24 +135,43 @@ def gather_rows(x: Array, index: Array) -> Array:
 
 def pool_mean(x: Array, offsets: Array) -> Array:
     """Mean over the tokens of every row, (S, F): a sum in order, one division; 0 for a row of length 0."""
-    floats("x", x, None, None)
-    checks.integers("offsets", offsets)
-    return _face(x).pool("mean", x, offsets, None)
+    return pool_carried("mean", x, offsets)[0]
 
 
 def pool_max(x: Array, offsets: Array) -> Array:
     """Largest value over the tokens of every row, (S, F); gradient to the first of equals; 0 for length 0."""
-    floats("x", x, None, None)
-    checks.integers("offsets", offsets)
-    return _face(x).pool("max", x, offsets, None)
+    return pool_carried("max", x, offsets)[0]
 
 
 def pool_attention(x: Array, offsets: Array, scores: Array) -> Array:
-    """Mean over the tokens of every row weighted by the softmax of scores (N,), (S, F); 0 for length 0."""
+    """Mean over the tokens of every row weighted by the softmax of scores (N,) or (N, 1), (S, F); 0 for
+    length 0."""
+    return pool_carried("attention", x, offsets, scores)[0]
+
+
+def pool_carried(
+    kind: str, x: Array, offsets: Array, scores: Array | None = None, *, initial: Array | None = None
+) -> tuple[Array, Array]:
+    """The pooling "mean", "max" or "attention" of every row after what came before, and the state since.
+
+    Answers (S, F) and the state (S, F + 1), of an attention (S, F + 3), that an accumulator of `kernels`
+    has too (its columns are said there): handed over as `initial`, it gives the bits of one pass over all
+    tokens. Gradients flow through x and scores of this call alone.
+    """
+    if kind not in POOLINGS:
+        raise KernelError(f"kind must be a known pooling, got {kind!r}{nearest(kind, POOLINGS)}")
     floats("x", x, None, None)
-    float_like("x", x, "scores", scores, x.shape[0])
     checks.integers("offsets", offsets)
-    return _face(x).pool("attention", x, offsets, scores)
+    if (scores is None) == (kind == "attention"):
+        raise KernelError(f"scores must be given for an attention and for no other pooling, got a {kind}")
+    if scores is not None:
+        scores = scores.reshape(-1) if len(getattr(scores, "shape", ())) == 2 else scores
+        float_like("x", x, "scores", scores, x.shape[0])
+    if initial is not None:
+        size = x.shape[1] + (3 if kind == "attention" else 1)
+        float_like("x", x, "initial", initial, offsets.shape[0] - 1, size)
+    made: tuple[Array, Array] = _face(x).pool(kind, x, offsets, scores, initial)
+    return made
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, eps: float = 1e-5) -> Array:

@@ -25,57 +25,58 @@ def dense(x: Array, w: Array, b: Array | None) -> Array:
     return product if b is None else b + product
 
 
-def pool_mean(x: Array, offsets: np.ndarray) -> Array:
-    """Mean of every row's tokens: sum in order, one division."""
+def pool(
+    kind: str, x: Array, offsets: np.ndarray, scores: Array | None, initial: Array | None
+) -> tuple[Array, Array]:
+    """mean, max or attention over every row's tokens, after those that came to `initial`; and the state
+    since.
+
+    The state (S, F + 1), of an attention (S, F + 3): sums, largest values or weighted sums, (attention: sum
+    of weights, largest score,) number of tokens. mean: a sum in order, one division; max: the first of
+    equals, NaN wins; attention: softmax of the scores, in one pass (online softmax).
+    """
     xp = namespace(x)
-    total = _pooled(xp, x, offsets, lambda old, new: old + new)
-    counts = np.maximum(np.diff(offsets), 1).astype(np.float64)
-    return total / xp.column(x, counts)
-
-
-def pool_max(x: Array, offsets: np.ndarray) -> Array:
-    """Largest value of every feature over a row's tokens, the first of equals; NaN wins."""
-    xp = namespace(x)
-    return _pooled(xp, x, offsets, lambda old, new: xp.where((new > old) | xp.isnan(new), new, old))
-
-
-def _pooled(xp: Any, x: Array, offsets: np.ndarray, join: Any) -> Array:
     way = walk(offsets)
     packed = xp.take(x, way.tokens)
-    if not way.counts:
-        return xp.zeros(x, (len(way.order), x.shape[1]))
-    state = packed[: way.counts[0]]
-    begin = way.counts[0]
-    done = [xp.zeros(x, (len(way.order) - begin, x.shape[1]))]
-    for count in way.counts[1:]:
+    shares = None if scores is None else xp.take(scores.reshape(-1, 1), way.tokens)
+    rows, size = len(way.order), x.shape[1] + (1 if scores is None else 3)
+    state = xp.zeros(x, (rows, size)) if initial is None else xp.take(initial, way.order)
+    done, begin = [], 0
+    for count in way.counts:
+        end = begin + count
         if count < len(state):
             done.append(state[count:])
             state = state[:count]
-        state = join(state, packed[begin : begin + count])
-        begin += count
+        state = joined(xp, kind, state, packed[begin:end], None if shares is None else shares[begin:end])
+        begin = end
     done.append(state)
-    return xp.take(xp.cat(done[::-1]), np.argsort(way.order, kind="stable"))
+    whole = xp.take(xp.cat(done[::-1]), np.argsort(way.order, kind="stable"))
+    return pooled(kind, whole), whole
 
 
-def pool_attention(x: Array, offsets: np.ndarray, scores: Array) -> Array:
-    """Sum of every row's tokens weighted by the softmax of its scores, in one pass (online softmax)."""
-    xp = namespace(x)
-    way = walk(offsets)
-    packed = xp.take(x, way.tokens)
-    shares = xp.take(scores.reshape(-1, 1), way.tokens)
-    count = way.counts[0] if way.counts else 0
-    peak, total, state = shares[:count], xp.zeros(x, (count, 1)) + 1, packed[:count]
-    done = [xp.zeros(x, (len(way.order) - count, x.shape[1]))]
-    begin = count
-    for count in way.counts[1:]:
-        if count < len(state):
-            done.append(state[count:] / total[count:])
-            peak, total, state = peak[:count], total[:count], state[:count]
-        score, row = shares[begin : begin + count], packed[begin : begin + count]
-        peak, total, state = attend(xp, peak, total, state, score, row)
-        begin += count
-    done.append(state / total)
-    return xp.take(xp.cat(done[::-1]), np.argsort(way.order, kind="stable"))
+def joined(xp: Any, kind: str, held: Array, x: Array, scores: Array | None) -> Array:
+    """States of a pooling after one more token of every row; scores (rows, 1)."""
+    features = x.shape[1]
+    old, count = held[:, :features], held[:, -1:]
+    middle: list[Array] = []
+    if kind == "attention":
+        total, peak = held[:, -3:-2], held[:, -2:-1]
+        higher, sums, new = attend(xp, peak, total, old, scores, x)
+        middle = [xp.where(count == 0, xp.zeros_like(sums) + 1, sums), xp.where(count == 0, scores, higher)]
+    else:
+        new = old + x if kind == "mean" else xp.where((x > old) | xp.isnan(x), x, old)
+    return xp.cat([xp.where(count == 0, x, new), *middle, count + 1], axis=1)
+
+
+def pooled(kind: str, state: Array) -> Array:
+    """What the states of a pooling have come to, (S, F); zeros where no token was seen."""
+    xp = namespace(state)
+    features = state.shape[1] - (3 if kind == "attention" else 1)
+    values, count = state[:, :features], state[:, -1:]
+    if kind == "max":
+        return xp.where(count == 0, xp.zeros_like(values), values)
+    below = state[:, features : features + 1] if kind == "attention" else count
+    return values / xp.where(count == 0, xp.zeros_like(below) + 1, below)
 
 
 def attend(

@@ -42,10 +42,12 @@ def gather_rows(x: Tensor, index: Tensor) -> Tensor:
     return y
 
 
-def pool(kind: str, x: Tensor, offsets: Tensor, scores: Tensor | None) -> Tensor:
-    """mean, max or attention over the tokens of every row."""
-    y: Tensor = torch_operators.pool(x, _index(offsets), scores, kind)[0]
-    return y
+def pool(kind: str, x: Tensor, offsets: Tensor, scores: Tensor | None,
+         initial: Tensor | None = None) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """mean, max or attention over the tokens of every row, and the state since, without its history."""
+    held = None if initial is None else initial.detach()
+    y, _, carried = torch_operators.pool(x, _index(offsets), scores, held, kind)
+    return y, carried.detach()
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:

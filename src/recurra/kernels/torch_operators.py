@@ -279,9 +279,11 @@ def _layer_norm_grad(x: Tensor, gain: Tensor, kept: Tensor, dy: Tensor) -> tuple
 
 
 @refusing
-def _pool(x: Tensor, offsets: Tensor, scores: Tensor | None, kind: str) -> tuple[Tensor, Tensor]:
-    y, kept = module().pool(kind, array(x), array(offsets), array(scores))
-    return tensor(y), tensor(kept)
+def _pool(x: Tensor, offsets: Tensor, scores: Tensor | None, initial: Tensor | None,
+          kind: str) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    given = (array(x), array(offsets), array(scores), array(initial))
+    y, kept, carried = module().pool(kind, *given, True)
+    return tensor(y), tensor(kept), tensor(carried)
 
 
 @refusing
@@ -314,26 +316,29 @@ def _layer_norm_back(ctx: Any, dy: Tensor | None, _: Any) -> tuple[Any, ...]:
     return *layer_norm_grad(*ctx.saved_tensors, dy), None
 
 
-def _pool_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    x, offsets, scores, ctx.kind = inputs
+def _pool_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, offsets, scores, _, ctx.kind = inputs
     ctx.attends = scores is not None
-    ctx.save_for_backward(x, offsets, *([scores] if ctx.attends else []), *output)
+    ctx.save_for_backward(x, offsets, *([scores] if ctx.attends else []), *output[:2])
     ctx.set_materialize_grads(False)
 
 
-def _pool_back(ctx: Any, dy: Tensor | None, _: Any) -> tuple[Any, ...]:
+def _pool_back(ctx: Any, dy: Tensor | None, *_: Any) -> tuple[Any, ...]:
     if dy is None:
-        return None, None, None, None
+        return None, None, None, None, None
     x, offsets, *rest = ctx.saved_tensors
     scores = rest[0] if ctx.attends else None
     dx, dscores = pool_grad(x, offsets, scores, *rest[-2:], dy, ctx.kind)
-    return dx, None, dscores if ctx.attends else None, None
+    return dx, None, dscores if ctx.attends else None, None, None
 
 
-def _pool_fake(x: Tensor, offsets: Tensor, scores: Tensor | None, kind: str) -> tuple[Tensor, Tensor]:
-    rows = offsets.shape[0] - 1
-    kept = {"mean": 0, "max": x.shape[1], "attention": 2}[kind]
-    return x.new_empty(rows, x.shape[1]), x.new_empty(rows, kept)
+def _pool_fake(
+    x: Tensor, offsets: Tensor, scores: Tensor | None, initial: Tensor | None, kind: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows, features = offsets.shape[0] - 1, x.shape[1]
+    kept = {"mean": 1, "max": features, "attention": 2}[kind]
+    size = features + (3 if kind == "attention" else 1)
+    return x.new_empty(rows, features), x.new_empty(rows, kept), x.new_empty(rows, size)
 
 
 soft_grad = Operator(
@@ -370,7 +375,7 @@ pool_grad = Operator(
     ),
 )
 pool = Operator(
-    "pool(Tensor x, Tensor offsets, Tensor? scores, str kind) -> (Tensor, Tensor)",
+    "pool(Tensor x, Tensor offsets, Tensor? scores, Tensor? initial, str kind) -> (Tensor, Tensor, Tensor)",
     _pool,
     _pool_fake,
     _pool_setup,

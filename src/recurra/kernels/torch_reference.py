@@ -118,15 +118,12 @@ def gather_rows(x: Tensor, index: Tensor) -> Tensor:
     return x.index_select(0, _index(checks.indices("index", index, x.shape[0]), x))
 
 
-def pool(kind: str, x: Tensor, offsets: Tensor, scores: Tensor | None) -> Tensor:
-    """mean, max or attention over the tokens of every row."""
-    places = checks.offsets(offsets, x.shape[0])
-    pooled: Tensor
-    if kind == "attention":
-        pooled = reference_operators.pool_attention(x, places, scores)
-    else:
-        pooled = getattr(reference_operators, f"pool_{kind}")(x, places)
-    return pooled
+def pool(kind: str, x: Tensor, offsets: Tensor, scores: Tensor | None,
+         initial: Tensor | None = None) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """mean, max or attention over the tokens of every row, and the state since, without its history."""
+    held = None if initial is None else initial.detach()
+    y, carried = reference_operators.pool(kind, x, checks.offsets(offsets, x.shape[0]), scores, held)
+    return y, carried.detach()
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
