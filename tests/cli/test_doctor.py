@@ -77,7 +77,9 @@ def test_the_extras_of_an_installed_package_are_read_from_it(monkeypatch):
 
 def test_a_missing_extra_is_named_with_the_command(monkeypatch, capsys):
     real = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("onnx", "jax") else real(name) or "1.0")
+    monkeypatch.setattr(
+        doctor, "_version", lambda name: None if name in ("onnx", "jax") else real(name) or "1.0"
+    )
     found = doctor.examine()
     assert found.missing["onnx"] == {"libraries": ["onnx"], "command": "pip install 'recurra[onnx]'"}
     text = str(found)

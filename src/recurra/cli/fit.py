@@ -91,6 +91,9 @@ def _finish(
 
     scores = {name: model.scores(part) for name, part in parts.items()}
     extras = fit_pages(model, parts, scores, seconds=seconds, name=output.name)
+    history = checkpoints(output) / "history.jsonl"
+    if history.is_file():
+        extras["history.jsonl"] = history.read_bytes()
     path = model.save(output, scores=scores, data={"reading": data, **_data_facts(parts)}, extras=extras)
     shutil.rmtree(checkpoints(output), ignore_errors=True)
     return {
