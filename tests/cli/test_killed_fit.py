@@ -14,6 +14,7 @@ import sys
 import time
 
 import pytest
+
 from tasks.made import texts
 
 KILLS = 5
