@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PATH="$(dirname "${PYTHON:-python3}"):$PATH"
+mkdir -p build
 cmake -S . -B build/sanitize -G Ninja -DRECURRA_PYTHON=OFF -DRECURRA_DRIVER=ON \
-  -DRECURRA_SANITIZE=address,undefined > build-sanitize.log 2>&1 || { cat build-sanitize.log; exit 1; }
-cmake --build build/sanitize >> build-sanitize.log 2>&1 || { tail -50 build-sanitize.log; exit 1; }
-rm -f build-sanitize.log
+  -DRECURRA_SANITIZE=address,undefined > build/sanitize.log 2>&1 || { cat build/sanitize.log; exit 1; }
+cmake --build build/sanitize >> build/sanitize.log 2>&1 || { tail -50 build/sanitize.log; exit 1; }
 build/sanitize/recurra_driver
