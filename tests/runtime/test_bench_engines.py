@@ -190,8 +190,9 @@ def test_a_peer_that_fails_is_a_sentence_and_we_are_not(monkeypatch):
 def test_lower_precision_is_compared_with_float32(dtype):
     needs("torch")
     outcome = measured(case(dtype=dtype), "torch-padded")
-    row = next(row for row in outcome.rows if row.engine == "torch-padded")
-    assert 0 < row.difference <= row.tolerance
+    assert {row.engine for row in outcome.rows} >= {"torch-padded"}
+    # Above what float32 leaves: otherwise the weights were never rounded.
+    assert all(1e-4 < row.difference <= row.tolerance for row in outcome.rows)
 
 
 def test_threads_of_torch_and_of_the_kernels_are_put_back():

@@ -13,7 +13,8 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
     """The record that `--json` prints.
 
     peak_gflops is the float32 FMA peak with the most threads measured, peaks by number of threads; a row's
-    fraction_of_peak is of that with its own threads. checks: how far each answer was from ours in float32.
+    fraction_of_peak is of that with its own threads. checks: how far each answer was from ours in float32, and the
+    fastest turn.
     """
     return {
         "peak_gflops": outcome.peaks.highest,
@@ -44,6 +45,7 @@ def _check(row: Timed) -> dict[str, Any]:
         "engine": row.engine,
         "difference": row.difference,
         "tolerance": row.tolerance,
+        "fastest_ms": row.fastest_ms,
     }
 
 

@@ -6,6 +6,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 REST = 0.005
@@ -23,10 +24,18 @@ def clock(run: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
-    """Median seconds of a call of each, over rounds in which each has one turn, the order turned every round.
+@dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """Seconds of a call: the median over the turns, and the fastest turn, which other work disturbs less."""
 
-    A turn is a call that warms up and then calls that are timed, for some fiftieth of a second; its value is
+    median: float
+    fastest: float
+
+
+def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Seconds]:
+    """Seconds of a call of each, over rounds in which each has one turn, the order turned every round.
+
+    A turn is a call that warms up and then calls that are timed, for some twentieth of a second; its value is
     their median. seconds: about how long all this may take; an engine that is much slower than the others has
     fewer turns, at least one.
     """
@@ -39,7 +48,9 @@ def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float) -> dict[s
         for name in names[at:] + names[:at]:
             if place < turns[name]:
                 values[name].append(_turn(runs[name], first[name]))
-    return {name: statistics.median(found) for name, found in values.items()}
+    return {
+        name: Seconds(median=statistics.median(found), fastest=min(found)) for name, found in values.items()
+    }
 
 
 def _turns(first: Mapping[str, float], seconds: float) -> dict[str, int]:

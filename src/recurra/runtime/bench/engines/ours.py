@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from recurra import kernels
-from recurra.kernels import RecurWeights, engines
+from recurra.kernels import RecurWeights, numpy_native
 from recurra.runtime.bench.answer import Answer
 from recurra.runtime.bench.engines.engine import LeftOutError, Prepared, needed
 from recurra.runtime.bench.problem import Problem
@@ -23,28 +24,28 @@ def prepare(problem: Problem) -> Prepared:
 
 
 def _precise(weights: RecurWeights, dtype: str) -> RecurWeights:
-    """The same weights, packed in the precision asked for."""
-    made = RecurWeights(
-        cell=weights.cell, w_ih=weights.w_ih, w_hh=weights.w_hh, b_ih=weights.b_ih, b_hh=weights.b_hh
-    )
-    if dtype == "float32":
-        return made
-    native = engines.native()
-    if native is None:
+    """The same weights in the precision asked for, packed."""
+    if dtype != "float32" and not kernels.engine()["native"]:
         raise LeftOutError(f"{dtype} needs the native kernels, which were not built")
-    try:
-        main = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh)
-        made.packed["native"] = native.Packed(weights.cell, *main, precision=dtype)
-    except TypeError:
-        raise LeftOutError(f"this build of recurra has no {dtype}") from None
-    except ValueError as error:
-        raise LeftOutError(f"recurra has no {dtype} here: {error}") from None
+    made = replace(weights, precision=dtype)
+    if dtype != "float32":
+        try:
+            numpy_native.packed(made)
+        except (ValueError, TypeError) as error:
+            raise LeftOutError(f"recurra has no {dtype} here: {error}") from None
     return made
 
 
 def _note(layers: list[list[RecurWeights]]) -> str:
-    held = layers[0][0].packed.get("native")
-    return "" if held is None else str(held.engine)
+    """Which path runs in lower precision, and what the weights take."""
+    every = [weights for layer in layers for weights in layer]
+    packs = [weights.packed.get("native") for weights in every]
+    if every[0].precision == "float32" or None in packs:
+        return ""
+    taken = sum(held.nbytes for held in packs if held is not None)
+    full = sum(part.nbytes for w in every for part in (w.w_ih, w.w_hh, w.b_ih, w.b_hh))
+    engine = packs[0].engine if packs[0] is not None else ""
+    return f"{engine}; the weights take {taken:,} bytes, {taken / full:.2f} of what they take in float32"
 
 
 def _forward(problem: Problem, layers: list[list[RecurWeights]]) -> Prepared:

@@ -71,7 +71,8 @@ def _quantized(torch: Any, made: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated since 2.10, and still what torch has for recurrences
         tool: Any = quantization
-        return tool.quantize_dynamic(made, {type(made)}, dtype=torch.qint8)
+        # It replaces what a module holds, never the module itself.
+        return tool.quantize_dynamic(torch.nn.Sequential(made), {type(made)}, dtype=torch.qint8)[0]
 
 
 def values(torch: Any, array: np.ndarray, case: Case) -> Any:
