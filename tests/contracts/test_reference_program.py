@@ -140,7 +140,9 @@ def test_no_sentence_frame_of_the_demo_is_in_two_splits():
 
 def vocabulary_is_of_the_training_split() -> None:
     inputs, labels = texts(60)
-    model = small(epochs=1).fit(inputs, labels, validation_data=(["quaggas good", "bad quaggas"], ["pos", "neg"]))
+    model = small(epochs=1).fit(
+        inputs, labels, validation_data=(["quaggas good", "bad quaggas"], ["pos", "neg"])
+    )
     assert b"quaggas" not in model.encoder_.files()["tokenizer.json"]
 
 

@@ -151,7 +151,8 @@ class _Summed(Gathering):
         self._state = _more_rows(self._state, rows)
 
     def read(self, row: int) -> Array:
-        return self._state[row].copy()
+        held: Array = self._state[row].copy()
+        return held
 
     def write(self, row: int, state: Array | None, top: Array) -> None:
         if state is None:

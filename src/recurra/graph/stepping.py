@@ -262,7 +262,9 @@ class LookAhead(Stepping):
     def _run_window(self, window: _Window) -> _Ran:
         count = len(window.steps)
         values = np.stack(window.steps) if count else np.zeros((0, self.recur.inputs), np.float32)
-        offsets, firsts, finals = np.array([0, count]), [], []
+        offsets = np.array([0, count])
+        firsts: list[Array] = []
+        finals: list[Array] = []
         for layer in range(self.recur.network.num_layers):
             firsts.append(np.ascontiguousarray(values[:1]))
             outputs, finals = [], []

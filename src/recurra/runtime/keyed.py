@@ -207,7 +207,7 @@ class Streams:
         if quick is not None:
             return _Piece(x=quick.copy(), memory=None)
         held = self._held.get(key)
-        encoded, memory = self._predictor.encoder.step(item, None if held is None else held.memory)
+        encoded, memory = self._predictor.encoder.step(item, _remembered(held))
         return _Piece(x=self._enter(encoded), memory=memory)
 
     def _enter(self, encoded: Ragged) -> Array:
@@ -361,6 +361,10 @@ class Streams:
             f"no stream {key!r:.80} is held: it was never begun here, or it was evicted (max_streams={self._max}, "
             f"idle_seconds={self._idle}); start it anew, or restore a state of it"
         )
+
+
+def _remembered(held: _Held | None) -> dict[str, Any] | None:
+    return None if held is None or held.memory is None else dict(held.memory)
 
 
 def _check(max_streams: Any, idle_seconds: Any, lost: Any) -> None:

@@ -213,9 +213,7 @@ class Predictor(ABC):
 
     def stepping(self, *, rows: int = 1, look_ahead: int | None = None) -> Stepping:
         """The model one step at a time, for encoded steps; `stream` is for everybody else."""
-        return stepping_of(
-            self.model, self.parameters, rows=rows, look_ahead=look_ahead, cache=self._cache
-        )
+        return stepping_of(self.model, self.parameters, rows=rows, look_ahead=look_ahead, cache=self._cache)
 
     def stream(self, *, static: Any = None, look_ahead: int | None = None) -> Stream:
         """Begin a sequence that arrives step by step; see `recurra.runtime.stream.Stream`."""
@@ -293,9 +291,11 @@ class ClassifierPredictor(Predictor):
         """Class numbers (S,), or for multi-label a boolean (S, C)."""
         if self.multilabel:
             cut = 0.5 if self.threshold is None else np.asarray(self.threshold)
-            return probabilities >= cut
+            several: Array = probabilities >= cut
+            return several
         if self.threshold is not None:
-            return (probabilities[:, 1] >= self.threshold).astype(np.int64)
+            second: Array = (probabilities[:, 1] >= self.threshold).astype(np.int64)
+            return second
         return np.argmax(probabilities, axis=1)
 
     def answers(self, outputs: Array) -> Any:

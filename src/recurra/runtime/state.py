@@ -157,6 +157,6 @@ def _array(name: str, value: Any, shape: tuple[int | range, ...]) -> Array:
         data = base64.b64decode(value["data"], validate=True)
     except (KeyError, TypeError, ValueError, binascii.Error):
         raise StateError(f"state: {name} must have its numbers as base64") from None
-    if len(data) != math.prod(given) * _LITTLE.itemsize:
+    if given is None or len(data) != math.prod(given) * _LITTLE.itemsize:
         raise StateError(f"state: {name} of shape {given} cannot hold {len(data)} bytes")
     return np.frombuffer(data, _LITTLE).astype(np.float32).reshape(given)
