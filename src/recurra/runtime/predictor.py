@@ -296,7 +296,8 @@ class ClassifierPredictor(Predictor):
         if self.threshold is not None:
             second: Array = (probabilities[:, 1] >= self.threshold).astype(np.int64)
             return second
-        return np.argmax(probabilities, axis=1)
+        likeliest: Array = np.argmax(probabilities, axis=1)
+        return likeliest
 
     def answers(self, outputs: Array) -> Any:
         """(S,) labels; for multi-label a list of tuples."""
