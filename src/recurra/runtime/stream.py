@@ -62,7 +62,9 @@ class Stream:
             self._steps += 1
 
     def _push_pieces(self, item: Any) -> None:
-        encoded, memory = self._predictor.encoder.step(item, None if self._memory is None else dict(self._memory))
+        encoded, memory = self._predictor.encoder.step(
+            item, None if self._memory is None else dict(self._memory)
+        )
         count = int(encoded.offsets[-1])
         if count:
             x = self._stepping.enter(encoded)
