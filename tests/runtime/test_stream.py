@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tracemalloc
 
@@ -32,12 +33,8 @@ from shared import assert_noticed
 
 OPTIONS = [
     {},
-    {"num_layers": 1},
-    {"num_layers": 3},
-    {"layer_norm": True},
-    {"zoneout": 0.1},
-    {"initial_state": "learnt"},
-    {"initial_state": "learnt", "layer_norm": True, "zoneout": 0.2},
+    {"num_layers": 3, "initial_state": "learnt"},
+    {"num_layers": 1, "layer_norm": True, "zoneout": 0.2},
 ]
 SIGNAL = plain_signal()
 
@@ -58,7 +55,7 @@ def check_every_prefix(model, steps, prefixes) -> None:
 def test_every_prefix_is_answered_as_predict_does(cell, pooling):
     for options in OPTIONS + ([{"cell_clip": 0.1}] if cell == "lstm" else []):
         model = model_of(SIGNAL, pooling, cell=cell, **options)
-        check_every_prefix(model, numbers(38, 5), {0, 1, 2, 7, 37, 38})
+        check_every_prefix(model, numbers(34, 5), {0, 1, 2, 33, 34})
 
 
 def test_a_dropped_step_is_noticed():
@@ -67,14 +64,14 @@ def test_a_dropped_step_is_noticed():
 
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=6), data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_pieces_of_any_size_make_the_whole(cuts, data):
     pooling = data.draw(st.sampled_from(POOLINGS))
     cell = data.draw(st.sampled_from(CELLS))
     model, sequence = model_of(SIGNAL, pooling, cell=cell), numbers(60, 9)
     stream = model.stream()
     edges = sorted({0, 60, *cuts})
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         stream.push(sequence[begin:end])
     assert_same_bits(stream.outputs(), model.outputs([sequence])[0])
 
@@ -96,12 +93,12 @@ def test_words_may_be_pushed_one_by_one_or_in_chunks(pooling):
 
 
 @given(st.lists(st.integers(0, 40), max_size=8))
-@settings(max_examples=20)
+@settings(max_examples=15)
 def test_characters_may_be_cut_anywhere(cuts):
     text = "one two été <br> 日本 three 😀 five six zzz"
     stream = CHARACTERS.stream()
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         stream.push(text[begin:end])
     assert_same_bits(stream.outputs(), CHARACTERS.outputs([text])[0])
 
@@ -284,13 +281,17 @@ def foreign_state_is_refused() -> None:
     before = stream.state
     foreign = other.stream()
     foreign.push(numbers(8, 1))
-    try:
-        stream.restore(foreign.state)
-    except StateError as error:
-        assert "belongs to model" in str(error)
-    else:
+    if _takes(stream, foreign.state):
         raise AssertionError("the state of another model was taken")
     assert stream.state == before
+
+
+def _takes(stream, state) -> bool:
+    try:
+        stream.restore(state)
+    except StateError:
+        return False
+    return True
 
 
 def test_the_state_of_another_model_is_refused(monkeypatch):
@@ -348,7 +349,7 @@ def test_a_malformed_state_is_refused_and_changes_nothing(name):
 
 def test_a_bidirectional_model_is_refused_with_the_reason():
     model = model_of(SIGNAL, bidirectional=True)
-    with pytest.raises(SpecError, match="reads from the end.*look_ahead"):
+    with pytest.raises(SpecError, match=r"reads from the end.*look_ahead"):
         model.stream()
     for odd in (0, -1, 2.5, True):
         with pytest.raises(SpecError, match="look_ahead must be"):
