@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export MPLBACKEND := Agg
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check bench reproduce services docs clean install test-arm
+.PHONY: demo test check bench reproduce services docs clean install sanitize test-arm
 
 install: $(STAMP)
 
@@ -31,10 +31,12 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sphinx-build -q -W -E docs build/docs
-	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/sanitize.sh
 
 docs: $(STAMP)
 	$(BIN)/sphinx-build -W docs build/docs
+
+sanitize: $(STAMP)
+	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/sanitize.sh
 
 test-arm: $(STAMP)
 	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/arm.sh
