@@ -30,8 +30,9 @@ def prepare(problem: Problem) -> Prepared:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": precision,
     })  # fmt: skip
-    request = compiled.create_infer_request()
-    return _step(openvino, request, problem) if case.mode == "step" else _forward(request, problem)
+    if case.mode == "step":
+        return _step(openvino, compiled, problem)
+    return _forward(compiled.create_infer_request(), problem)
 
 
 def _compiled(core: Any, problem: Problem, options: dict[str, Any]) -> Any:
@@ -55,26 +56,29 @@ def _forward(request: Any, problem: Problem) -> Prepared:
     return Prepared(run=lambda: request.infer(feed, share_inputs=True, share_outputs=True), answer=answer)
 
 
-def _step(openvino: Any, request: Any, problem: Problem) -> Prepared:
-    """States never leave OpenVINO's own tensors: two sets of them are input and output in turns."""
+def _step(openvino: Any, compiled: Any, problem: Problem) -> Prepared:
+    """Two requests in turns, the states that one puts out being what the other takes in; nothing is copied."""
     names = onnx_graph.state_names(problem)
     tokens = [np.ascontiguousarray(token[None, None]) for token in problem.x]
     shape = (1, 1, problem.case.hidden_size)
     sets = [{name: openvino.Tensor(np.zeros(shape, np.float32)) for name in names} for _ in range(2)]
-    x = openvino.Tensor(np.zeros_like(tokens[0]))
-    request.set_tensor("x", x)
+    x, y = openvino.Tensor(np.zeros_like(tokens[0])), openvino.Tensor(np.zeros(shape, np.float32))
+    requests = [compiled.create_infer_request() for _ in range(2)]
+    for place, request in enumerate(requests):
+        request.set_tensor("x", x)
+        request.set_tensor("y", y)
+        for name in names:
+            request.set_tensor(f"{name}_in", sets[place][name])
+            request.set_tensor(name, sets[1 - place][name])
 
     def walk(keep: list[np.ndarray] | None) -> Any:
         for tensor in sets[0].values():
             tensor.data[:] = 0
         for place, token in enumerate(tokens):
             x.data[:] = token
-            for name in names:
-                request.set_tensor(f"{name}_in", sets[place % 2][name])
-                request.set_tensor(name, sets[1 - place % 2][name])
-            request.infer()
+            requests[place % 2].infer()
             if keep is not None:
-                keep.append(request.get_tensor("y").data.reshape(1, -1).copy())
+                keep.append(y.data.reshape(1, -1).copy())
         return sets[len(tokens) % 2]
 
     def answer(_: Any) -> Answer:
