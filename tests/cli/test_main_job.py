@@ -54,6 +54,7 @@ def test_fit_prints_one_json_object_and_nothing_else(table, tmp_path, capsys):
     assert code == 0
     assert {"model", "task", "scores", "seconds", "epochs", "report"} <= set(record)
     assert 0 <= record["scores"]["accuracy"] <= 1
+    assert {"mean_right", "mean_wrong", "gap"} <= set(record["confidence"])
 
 
 def test_evaluate_scores_a_bundle(bundle, table, capsys):

@@ -107,7 +107,20 @@ def _finish(
         "best_epoch": fitted.best_epoch,
         "stopped_by": fitted.stopped_by,
         "report": str(path / "report.html"),
+        **_confidence(model, parts["test"]),
     }
+
+
+def _confidence(model: Any, test: Any) -> dict[str, Any]:
+    """Mean and median confidence of right and of wrong test predictions, for one label per sequence."""
+    from recurra.evaluation.record import confidence_facts
+    from recurra.tasks.materials import materials
+
+    if model.task != "classifier" or model.multilabel_:
+        return {}
+    given = materials(test)
+    answers = model.answers(given)
+    return {"confidence": confidence_facts(answers, model.coded(given), model.decided(answers))}
 
 
 def _data_facts(parts: dict[str, Any]) -> dict[str, Any]:
