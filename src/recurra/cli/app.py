@@ -19,6 +19,7 @@ from recurra.cli import (
     fit,
     inspect,
     predict,
+    stream,
 )
 from recurra.cli.output import fail
 from recurra.errors import InputError, Interrupted, MissingExtraError, RecurraError, StorageError
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, inspect, fit, compare, evaluate, predict, export, bench, doctor):
+for verb in (demo, inspect, fit, compare, evaluate, predict, stream, export, bench, doctor):
     verb.register(app)
 
 

@@ -1,0 +1,134 @@
+"""`recurra stream MODEL`: JSON lines in, JSON lines out, one step each, state kept per key, without torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from recurra.errors import Interrupted
+
+MAX_LINE = 64 << 20
+"""Bytes of a line that are kept; a longer one is answered by an error."""
+
+MOST_LINES = 256
+"""Lines that are answered together at most."""
+
+_BLOCK = 1 << 16
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(name="stream")(stream)
+
+
+def stream(
+    model: Annotated[str, typer.Argument(help="Folder of a bundle.")],
+    max_streams: Annotated[
+        int, typer.Option(help="Streams held at a time; for one more, the one that waits longest goes.")
+    ] = 10_000,
+    idle_seconds: Annotated[
+        float | None, typer.Option(help="Forget streams that nothing came for in this time.")
+    ] = None,
+    lost: Annotated[
+        str,
+        typer.Option(help="What a key that is not held does: restart, or error (streams begin by reset)."),
+    ] = "restart",
+    look_ahead: Annotated[
+        int | None, typer.Option(help="For a bidirectional model: the last steps that it reads back over.")
+    ] = None,
+) -> None:
+    """Answer step by step: `{"key": ..., "input": ...}` per line in, `{"key", "steps", ...}` per line out.
+
+    Further fields in: "text" for "input", "static", "reset": true, "state". A line that cannot be read is
+    answered by an error in its place, and the stream goes on. Lines are read only as fast as answers are taken.
+    """
+    from recurra.runtime import load
+    from recurra.runtime.wire import Wire, as_lines
+
+    predictor = load(model)
+    streams = predictor.streams(
+        max_streams=max_streams, idle_seconds=idle_seconds, lost=lost, look_ahead=look_ahead
+    )
+    wire = Wire(streams, most=min(MOST_LINES, max_streams))
+    out = sys.stdout.buffer
+    try:
+        with _stoppable() as stop:
+            for lines in waiting_lines(sys.stdin.fileno(), stop):
+                out.write(as_lines(wire.answer(lines)))
+                out.flush()
+    except BrokenPipeError:
+        # Whoever took the answers has gone. What is still buffered goes nowhere, without another complaint.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from None
+
+
+class _Stop:
+    """Whether a signal asked to end: at once while waiting for input, else after the lines at hand."""
+
+    def __init__(self) -> None:
+        self.asked: Interrupted | None = None
+        self.waiting = False
+
+    def on_signal(self, number: int, frame: Any) -> None:
+        self.asked = Interrupted(f"stopped by {signal.Signals(number).name}", 128 + number)
+        if self.waiting:
+            self.check()
+
+    def check(self) -> None:
+        if self.asked is not None:
+            self.waiting = False
+            raise self.asked
+
+    def read(self, descriptor: int) -> bytes:
+        """Up to a block of bytes; raises Interrupted where a signal came."""
+        self.waiting = True
+        self.check()
+        block = os.read(descriptor, _BLOCK)
+        self.waiting = False
+        return block
+
+
+@contextmanager
+def _stoppable() -> Iterator[_Stop]:
+    stop = _Stop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, stop.on_signal) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def waiting_lines(descriptor: int, stop: _Stop) -> Iterator[list[bytes | None]]:
+    """Yield the lines that wait, at least one and at most `MOST_LINES`; None for one that is too long.
+
+    Nothing is read while the caller is at work, so that whoever writes to us waits when we do.
+    """
+    lines: deque[bytes | None] = deque()
+    rest, skipping, ended = bytearray(), False, False
+    while not ended or lines:
+        while not lines and not ended:
+            block = stop.read(descriptor)
+            ended = not block
+            *whole, tail = block.split(b"\n")
+            for part in whole:
+                lines.append(None if skipping else bytes(rest + part))
+                rest.clear()
+                skipping = False
+            rest += tail
+            if len(rest) > MAX_LINE:
+                rest.clear()
+                skipping = True
+            if ended and (rest or skipping):
+                lines.append(None if skipping else bytes(rest))
+        if lines:
+            yield [lines.popleft() for _ in range(min(len(lines), MOST_LINES))]
+            stop.check()
