@@ -1,7 +1,7 @@
 // Sixteen lanes whatever the vector width: sums and maxima over a row whose order depends on nothing but its length.
 //
 // Lane j takes elements j, j+16, j+32, ... in order; at the end the lanes are joined pairwise, j with j+8, then
-// j+4, j+2, j+1. The tail of a row is read through a small buffer that holds `fill` where the row has ended.
+// j+4, j+2, j+1. Where a row has ended, its last piece holds `fill`.
 #pragma once
 
 #include "isa.hpp"
@@ -27,10 +27,20 @@ RECURRA_INLINE Lanes take(const real* from) {
   return out;
 }
 
+RECURRA_INLINE int of_part(int n, int part) {  // how many of the first n lanes lie in this part
+  const int rest = n - part * W;
+  return rest < 0 ? 0 : rest < W ? rest : W;
+}
+
 RECURRA_INLINE Lanes take_tail(const real* from, int n, real fill) {
-  real held[lanes];
-  for (int j = 0; j < lanes; ++j) held[j] = j < n ? from[j] : fill;
-  return take(held);
+  static const real counted[lanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const vec end = set1(static_cast<real>(n)), rest = set1(fill);
+  Lanes out;
+  for (int p = 0; p < parts; ++p) {
+    const int own = of_part(n, p);
+    out.v[p] = own ? select(lt(load(counted + p * W), end), load_n(from + p * W, own), rest) : rest;
+  }
+  return out;
 }
 
 RECURRA_INLINE void put(real* to, const Lanes& x) {
@@ -38,9 +48,8 @@ RECURRA_INLINE void put(real* to, const Lanes& x) {
 }
 
 RECURRA_INLINE void put_tail(real* to, const Lanes& x, int n) {
-  real held[lanes];
-  put(held, x);
-  for (int j = 0; j < n; ++j) to[j] = held[j];
+  for (int p = 0; p < parts; ++p)
+    if (const int own = of_part(n, p)) store_n(to + p * W, x.v[p], own);
 }
 
 RECURRA_INLINE real sum(const Lanes& x) {

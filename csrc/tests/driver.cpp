@@ -14,6 +14,7 @@
 #include "../pool.hpp"
 #include "../recur_run.hpp"
 #include "../stepper.hpp"
+#include "operators.hpp"
 
 namespace {
 
@@ -286,6 +287,7 @@ int main() {
     values(cell, 70, 100, {3, 2}), values(cell, 3, 16, std::vector<int64_t>(45, 4));
     bits(cell, 3, 5), bits(cell, 20, 48), bits(cell, 7, 65);
   }
+  failures += operator_tests(&checks);
   std::printf("%d checks, %d failed (%s)\n", checks, failures, name(isa()));
   return failures ? 1 : 0;
 }
