@@ -225,12 +225,12 @@ void bits(Cell cell, int64_t I, int64_t H) {
       all[size_t(s * H + j)] = p.h0[size_t(s * H + j)];
       if (kinds == 2) all[size_t((p.S + s) * H + j)] = p.c0[size_t(s * H + j)];
     }
-  many.load(all.data());
+  many.load(all.data(), nullptr, p.S);
   bool alone = true, together = true;
   for (int64_t s = 0; s < p.S; ++s) {
     std::vector<float> state(p.h0.begin() + s * H, p.h0.begin() + (s + 1) * H);
     if (kinds == 2) state.insert(state.end(), p.c0.begin() + s * H, p.c0.begin() + (s + 1) * H);
-    stepper.load(state.data());
+    stepper.load(state.data(), nullptr, 1);
     for (int64_t t = p.offsets[size_t(s)]; t < p.offsets[size_t(s) + 1]; ++t) {
       const float* y = stepper.step(p.x.data() + t * I, nullptr, 1);
       alone &= std::memcmp(y, one.y.data() + t * H, size_t(H) * sizeof(float)) == 0;

@@ -39,6 +39,8 @@ template <class real> std::vector<real> numbers(unsigned seed, int64_t n) {
   return v;
 }
 
+template <class real> std::vector<real> room(int64_t n) { return std::vector<real>(static_cast<size_t>(n)); }
+
 template <class real> bool near(const std::vector<real>& a, const std::vector<double>& b) {
   const double tolerance = sizeof(real) == 4 ? 2e-5 : 1e-12;
   double most = 1;
@@ -53,7 +55,8 @@ template <class real> std::vector<real> products(Tally& t, int64_t N, int64_t I,
   const std::string label = "dense " + std::to_string(N) + "x" + std::to_string(I) + "x" + std::to_string(O) + ": ";
   const auto x = numbers<real>(1, N * I), w = numbers<real>(2, O * I), b = numbers<real>(3, O);
   const auto dy = numbers<real>(4, N * O);
-  std::vector<real> y(size_t(N * O)), dx(size_t(N * I)), dw(size_t(O * I)), db(size_t(O)), sums(size_t(O));
+  std::vector<real> y = room<real>(N * O), dx = room<real>(N * I), dw = room<real>(O * I);
+  std::vector<real> db = room<real>(O), sums = room<real>(O);
   dense(x.data(), w.data(), b.data(), y.data(), N, I, O);
   dense_dx(dy.data(), w.data(), dx.data(), N, I, O);
   dense_dw(dy.data(), x.data(), dw.data(), db.data(), N, I, O);
@@ -82,8 +85,8 @@ template <class real> std::vector<real> products(Tally& t, int64_t N, int64_t I,
 template <class real> std::vector<real> elementwise(Tally& t, int64_t n) {
   const auto& table = elementwise_table<real>();
   const auto x = numbers<real>(5, n), d = numbers<real>(6, n);
-  std::vector<real> y(size_t(n)), all;
-  std::vector<double> exact(size_t(n));
+  std::vector<real> y = room<real>(n), all;
+  std::vector<double> exact = room<double>(n);
   double (*const functions[])(double) = {[](double a) { return 1 / (1 + std::exp(-a)); }, [](double a) { return std::tanh(a); },
                                          [](double a) { return a > 0 ? a : 0; }, [](double a) { return std::exp(a); },
                                          [](double a) { return std::log1p(std::exp(a)); }};
@@ -92,7 +95,7 @@ template <class real> std::vector<real> elementwise(Tally& t, int64_t n) {
     for (size_t i = 0; i < y.size(); ++i) exact[i] = functions[op](double(x[i]));
     t.expect(near(y, exact), "unary " + std::to_string(op) + " of " + std::to_string(n));
     all.insert(all.end(), y.begin(), y.end());
-    std::vector<real> dx(size_t(n));
+    std::vector<real> dx = room<real>(n);
     table.unary_grad(op, op == op_softplus ? x.data() : y.data(), d.data(), dx.data(), n);
     all.insert(all.end(), dx.begin(), dx.end());
   }
@@ -122,7 +125,8 @@ template <class real> std::vector<real> elementwise(Tally& t, int64_t n) {
 template <class real> std::vector<real> rows(Tally& t, int64_t N, int64_t C) {
   const std::string label = " of " + std::to_string(N) + "x" + std::to_string(C);
   const auto x = numbers<real>(7, N * C), dy = numbers<real>(8, N * C), gain = numbers<real>(9, C);
-  std::vector<real> y(x.size()), all, kept(size_t(2 * N)), dx(x.size()), dgain(size_t(C)), dbias(size_t(C)), loss(size_t(N));
+  std::vector<real> y(x.size()), all, kept = room<real>(2 * N), dx(x.size());
+  std::vector<real> dgain = room<real>(C), dbias = room<real>(C), loss = room<real>(N);
   std::vector<double> exact(x.size());
   const auto& soft = softmax_table<real>();
   soft.forward(op_softmax, x.data(), y.data(), 0, N, C);
@@ -166,8 +170,9 @@ template <class real> std::vector<real> poolings(Tally& t, int64_t F) {
   const auto& table = pooling_table<real>();
   for (int op : {int(op_mean), int(op_max), int(op_attention)}) {
     const int64_t size = state_size(op, F);
-    std::vector<real> y(size_t(S * F)), kept(size_t(S * kept_size(op, F))), carried(size_t(S * size)), dx(x.size());
-    std::vector<real> dscores(size_t(N), real(0)), state(size_t(S * size), real(0)), stepped(size_t(S * F));
+    std::vector<real> y = room<real>(S * F), dx(x.size()), kept = room<real>(S * kept_size(op, F));
+    std::vector<real> carried = room<real>(S * size);
+    std::vector<real> dscores = room<real>(N), state = room<real>(S * size), stepped = room<real>(S * F);
     const PoolingArgs<real> a{op, x.data(), offsets.data(), scores.data(), F, nullptr, carried.data()};
     table.forward(a, y.data(), kept.data(), 0, S);
     table.backward(a, y.data(), kept.data(), dy.data(), dx.data(), dscores.data(), 0, S);
