@@ -16,6 +16,8 @@ _Precision = Literal["float32", "bfloat16", "int8"]
 
 # ---- module ----------------------------------------------------------------------------------------------------
 
+interface: int  # which functions there are, with which arguments; recurra.kernels.engines names the same number
+
 def engine() -> dict[str, Any]: ...  # native, isa, threads, reason, available
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...

@@ -9,6 +9,9 @@ from typing import Any
 
 from recurra.errors import KernelError
 
+INTERFACE = 1
+"""The functions and arguments that this package calls; `csrc/bind/module.cpp` names the same number."""
+
 _state: dict[str, Any] = {"looked": False, "native": None, "reason": "", "warned": False, "threads": 0}
 
 
@@ -36,8 +39,8 @@ def _look() -> None:
         try:
             from recurra import _native
 
-            if not hasattr(_native, "weighted_mean"):
-                raise ImportError("recurra._native was built from older sources")
+            if getattr(_native, "interface", 0) != INTERFACE:
+                raise ImportError("recurra._native was built from other sources than these; build it again")
             _state["native"] = _native
         except ImportError as error:
             _state["reason"] = str(error)
