@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from recurra.report.figures.scores import lower_is_better, main_metric, ranking, telling
@@ -12,7 +13,7 @@ from recurra.report.wording import finite, is_number, show_number, show_seconds,
 Row = Mapping[str, Any]
 
 _OWN_PLACE = {"name", "kind", "scores", "intervals", "spread", "seeds", "parameters", "seconds"}
-_MOST_SCORES = 4
+_MOST_SCORES = 3
 
 
 def rows_of(record: Mapping[str, Any]) -> list[Row]:
@@ -76,26 +77,31 @@ def comparison(
     winner: name of the row that is set off. most: how many scores are shown.
     """
     ordered = best_first(rows, main)
-    names, extra = score_names(rows, main, most), _extra_columns(rows)
-    columns = ["Model", "Kind", *(_heading(name) for name in names), *(title_of(name) for name in extra)]
-    columns += ["Parameters", "Training time"]
-    cells = [
-        [
-            _name(row, winner),
-            str(row.get("kind") or ""),
-            *(_score(row, name) for name in names),
-            *(row.get(name) for name in extra),
-            _count(row.get("parameters")),
-            _seconds(row),
-        ]
-        for row in ordered
-    ]
+    shown = _columns(rows, score_names(rows, main, most), winner)
+    cells = [[cell(row) for cell in shown.values()] for row in ordered]
     marked = frozenset(
         index for index, row in enumerate(ordered) if winner is not None and row.get("name") == winner
     )
-    return Table(
-        columns=columns, rows=cells, caption="All models on the same splits, best first", highlight=marked
-    )
+    caption = "All models on the same splits, best first"
+    return Table(columns=list(shown), rows=cells, caption=caption, highlight=marked)
+
+
+def _columns(rows: Sequence[Row], scores: Sequence[str], winner: object) -> dict[str, Callable[[Row], Any]]:
+    """Return each heading with the function that makes its cells; what no row has is left out."""
+
+    def known(key: str) -> bool:
+        return any(row.get(key) is not None for row in rows)
+
+    columns: dict[str, Callable[[Row], Any]] = {"Model": lambda row: _name(row, winner)}
+    if known("kind"):
+        columns["Kind"] = lambda row: str(row.get("kind") or "")
+    columns |= {_heading(name): partial(_score, name=name) for name in scores}
+    columns |= {title_of(key): partial(_rounded, key=key) for key in _extra_columns(rows)}
+    if known("parameters"):
+        columns["Parameters"] = lambda row: _count(row.get("parameters"))
+    if known("seconds"):
+        columns["Training time"] = _seconds
+    return columns
 
 
 def _name(row: Row, winner: object) -> str:
@@ -110,6 +116,12 @@ def _heading(name: str) -> str:
 def _extra_columns(rows: Sequence[Row]) -> list[str]:
     keys = dict.fromkeys(key for row in rows for key, value in row.items() if is_number(value))
     return [key for key in keys if key not in _OWN_PLACE]
+
+
+def _rounded(row: Row, key: str) -> Any:
+    value = row.get(key)
+    number = finite(value)
+    return value if number is None or isinstance(value, int) else Cell(text=f"{number:,.3f}", sort=number)
 
 
 def _count(value: Any) -> Cell:

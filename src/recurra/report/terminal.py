@@ -12,7 +12,6 @@ from recurra.report.rows import comparison
 from recurra.report.wording import columns_of, one_line
 
 _GAP = "  "
-_SCORES = 3
 _MAIN = 2  # the column of the main score
 
 
@@ -32,7 +31,7 @@ def comparison_table(
     """
     if plain is None:
         plain = not sys.stdout.isatty()
-    table = comparison(rows, winner=winner, main=main, most=_SCORES)
+    table = comparison(rows, winner=winner, main=main)
     cells = [[one_line(table.shown(value).text) for value in row] for row in table.rows]
     numeric = [table.numeric(column) for column in range(len(table.columns))]
     if plain:
@@ -84,7 +83,7 @@ def _fitting(lines: Sequence[Sequence[str]], size: int) -> list[int]:
     widths = [max(columns_of(line[at]) for line in lines) + 2 for at in range(len(lines[0]))]
     kept = list(range(len(widths)))
     for at in [*range(len(widths) - 1, _MAIN, -1), 1]:
-        if sum(widths[column] for column in kept) <= size:
+        if at not in kept or sum(widths[column] for column in kept) <= size:
             break
         kept.remove(at)
     return kept

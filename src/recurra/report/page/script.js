@@ -48,7 +48,7 @@
 
   function makeFilterable(table) {
     const rows = [...table.tBodies[0].rows];
-    if (rows.length < 6) return;
+    if (rows.length < 8) return;
     const label = make("label", { textContent: "Filter rows" });
     const input = make("input", { type: "search", autocomplete: "off" });
     input.id = label.htmlFor = table.id + "-filter";
