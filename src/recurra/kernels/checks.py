@@ -13,22 +13,23 @@ from recurra.kernels.weights import Array
 FLOATS = ("float32", "float64")
 
 
+_NAMES: dict[Any, str] = {}
+
+
 def is_tensor(x: object) -> bool:
     """Whether x is a torch tensor, without loading torch."""
+    if isinstance(x, np.ndarray):
+        return False
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.Tensor)
 
 
-_NAMES: dict[Any, str] = {}
-"""Names of dtypes as they were asked for: NumPy takes microseconds to make one, and every operator asks."""
-
-
 def dtype_name(x: Array) -> str:
-    """ "float32", "int64", ... of an array or a tensor."""
-    known = _NAMES.get(x.dtype)
-    if known is None:
-        known = _NAMES[x.dtype] = str(x.dtype).removeprefix("torch.")
-    return known
+    """The name of an array's or a tensor's type: "float32", "int64", ..."""
+    name = _NAMES.get(x.dtype)
+    if name is None:
+        name = _NAMES[x.dtype] = str(x.dtype).removeprefix("torch.")
+    return name
 
 
 def floats(name: str, x: Array, *shape: int | None) -> Array:
@@ -43,16 +44,20 @@ def floats(name: str, x: Array, *shape: int | None) -> Array:
 
 def sized(name: str, x: Array, *shape: int | None) -> None:
     """KernelError where the shape of x is another."""
-    got = tuple(x.shape)
-    if len(got) != len(shape) or any(
-        want is not None and want != size for want, size in zip(shape, got, strict=False)
-    ):
+    got = x.shape
+    fits = len(got) == len(shape)
+    for axis, want in enumerate(shape):
+        if fits and want is not None and want != got[axis]:
+            fits = False
+    if not fits:
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
-        raise KernelError(f"{name} must have shape ({wanted}), got {got}")
+        raise KernelError(f"{name} must have shape ({wanted}), got {tuple(got)}")
 
 
 def alike(first: str, a: Array, name: str, b: Array) -> None:
     """KernelError where b is of another kind or dtype than a."""
+    if type(a.dtype) is type(b.dtype) and a.dtype == b.dtype:
+        return
     if is_tensor(a) != is_tensor(b):
         raise KernelError(
             f"{name} must be of the same kind as {first}, got {type(b).__name__} beside {type(a).__name__}"

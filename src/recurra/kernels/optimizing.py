@@ -55,21 +55,32 @@ def adam_step(
     added to the gradient, or decoupled: parameter *= 1 - rate * decay. All arrays have one shape and dtype;
     parameter, first and second must be contiguous.
     """
-    checks.floats("gradient", gradient, *getattr(gradient, "shape", ()))
-    for name, x in (("parameter", parameter), ("first", first), ("second", second)):
-        checks.float_like("gradient", gradient, name, x, *gradient.shape)
     if step < 1:
         raise KernelError(f"step must be at least 1, got {step}")
+    given = {"gradient": gradient, "parameter": parameter, "first": first, "second": second}
     if engines.native() is None or (is_tensor(gradient) and gradient.device.type != "cpu"):
-        return _reference_step(parameter, gradient, first, second, step, rate, (beta1, beta2), eps,
-                               decay, decoupled, scale)  # fmt: skip
-    for name, x in (("parameter", parameter), ("first", first), ("second", second)):
-        if not (x.is_contiguous() if is_tensor(x) else x.flags.c_contiguous):
-            raise KernelError(f"{name} must be contiguous, since it is changed in place; copy it first")
-    held = [_plain(x) for x in (parameter, np.ascontiguousarray(_plain(gradient)), first, second)]
-    adam = numpy_native.refusing(numpy_native.module().adam)
-    adam(*held, rate, beta1, beta2, eps, step, decay, decoupled, scale)
-    return None
+        for name, x in given.items():
+            checks.float_like("gradient", gradient, name, x, *gradient.shape)
+        _reference_step(parameter, gradient, first, second, step, rate, (beta1, beta2), eps,
+                        decay, decoupled, scale)  # fmt: skip
+        return
+    held = [_held(name, x) for name, x in given.items()]
+    _native_step(held, rate, beta1, beta2, eps, step, decay, decoupled, scale)
+
+
+@numpy_native.refusing
+def _native_step(held: list[np.ndarray], *how: float | bool) -> None:
+    gradient, parameter, first, second = held
+    numpy_native.module().adam(parameter, gradient, first, second, *how)
+
+
+def _held(name: str, x: Array) -> np.ndarray:
+    if isinstance(x, np.ndarray):
+        return np.ascontiguousarray(x) if name == "gradient" else x
+    if not is_tensor(x):
+        raise KernelError(f"{name} must be a NumPy array or a torch tensor, got {type(x).__name__}")
+    laid: np.ndarray = (x.detach().contiguous() if name == "gradient" else x.detach()).numpy()
+    return laid
 
 
 def _plain(x: Array) -> np.ndarray:
