@@ -16,7 +16,8 @@ _Precision = Literal["float32", "bfloat16", "int8"]
 
 # ---- module ----------------------------------------------------------------------------------------------------
 
-interface: int  # which functions there are, with which arguments; recurra.kernels.engines names the same number
+# which functions there are, with which arguments; recurra.kernels.engines names the same number
+interface: int
 
 def engine() -> dict[str, Any]: ...  # native, isa, threads, reason, available
 def set_num_threads(n: int) -> None: ...
