@@ -76,24 +76,39 @@ def test_the_end_of_input_ends_it_and_the_last_line_needs_no_newline(bundle):
     assert done.stderr == b""
 
 
-def test_whoever_does_not_read_the_answers_is_not_read_from(bundle):
-    """Back-pressure: with nobody taking the answers, what can be sent is bounded by the pipes."""
+def fill(running: subprocess.Popen[bytes]) -> int:
+    """Send lines and take no answer, until nothing more can be sent; returns the bytes that went."""
     line = json.dumps({"key": "a", "input": [1.0, 2.0, 3.0]}).encode() + b"\n"
+    os.set_blocking(running.stdin.fileno(), False)
+    sent, quiet = 0, 0
+    while quiet < 5:
+        try:
+            sent += os.write(running.stdin.fileno(), line * 50)
+            quiet = 0
+        except BlockingIOError:
+            quiet += not select.select([], [running.stdin], [], 0.4)[1]
+    return sent
+
+
+@pytest.mark.parametrize(("how", "code"), [("closed", 141), ("SIGTERM", 143), ("SIGINT", 130)])
+def test_whoever_does_not_read_the_answers_is_not_read_from(bundle, how, code):
+    """Back-pressure: with nobody taking the answers, what can be sent is bounded by the pipes."""
     with process(bundle) as running:
         send(running, {"key": "first", "input": [1.0, 2.0, 3.0]})
         line_of(running)
-        os.set_blocking(running.stdin.fileno(), False)
-        sent, quiet = 0, 0
-        while quiet < 5:
-            try:
-                sent += os.write(running.stdin.fileno(), line * 50)
-                quiet = 0
-            except BlockingIOError:
-                quiet += not select.select([], [running.stdin], [], 0.4)[1]
-        assert sent < 4 << 20
-        running.stdout.close()
-        assert running.wait(60) == 141
+        assert fill(running) < 1 << 20
+        if how == "closed":
+            running.stdout.close()
+        else:
+            running.send_signal(getattr(signal, how))
+        assert running.wait(60) == code
         assert b"Traceback" not in running.stderr.read()
+        if how != "closed":
+            answers = running.stdout.read()
+            assert [json.loads(line)["steps"] for line in answers.splitlines()] == list(
+                range(1, answers.count(b"\n") + 1)
+            )
+            assert answers.endswith(b"\n")
 
 
 def test_a_bidirectional_model_is_refused_at_once_and_reads_back_on_demand(tmp_path, capsys):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recurra.runtime.wire import Wire, as_lines
+from recurra.runtime.wire import Wire, as_line
 from runtime.streaming import model_of, numbers, plain_signal, words
 
 SIGNAL, TEXT = model_of(plain_signal(), "mean"), model_of(words(), "attention")
@@ -20,7 +20,7 @@ def wire(model: Any = SIGNAL, **options: Any) -> Wire:
 
 def ask(asked: Wire, *lines: Any) -> list[dict[str, Any]]:
     raw = [line if isinstance(line, bytes) or line is None else json.dumps(line).encode() for line in lines]
-    return [json.loads(answer) for answer in as_lines(asked.answer(raw)).splitlines()]
+    return [json.loads(as_line(answer)) for answer in asked.answer(raw)]
 
 
 def expected(rows: Any, model: Any = SIGNAL) -> dict[str, Any]:

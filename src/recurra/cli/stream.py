@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,8 @@ MOST_LINES = 256
 """Lines that are answered together at most."""
 
 _BLOCK = 1 << 16
+_PIECE = select.PIPE_BUF
+"""Bytes that a pipe takes as one, and has room for where it is ready."""
 
 
 def register(app: typer.Typer) -> None:
@@ -50,19 +54,17 @@ def stream(
     answered by an error in its place, and the stream goes on. Lines are read only as fast as answers are taken.
     """
     from recurra.runtime import load
-    from recurra.runtime.wire import Wire, as_lines
+    from recurra.runtime.wire import Wire, as_line
 
     predictor = load(model)
     streams = predictor.streams(
         max_streams=max_streams, idle_seconds=idle_seconds, lost=lost, look_ahead=look_ahead
     )
     wire = Wire(streams, most=min(MOST_LINES, max_streams))
-    out = sys.stdout.buffer
     try:
         with _stoppable() as stop:
             for lines in waiting_lines(sys.stdin.fileno(), stop):
-                out.write(as_lines(wire.answer(lines)))
-                out.flush()
+                stop.write(sys.stdout.fileno(), [as_line(answer) for answer in wire.answer(lines)])
     except BrokenPipeError:
         # Whoever took the answers has gone. What is still buffered goes nowhere, without another complaint.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,7 +72,7 @@ def stream(
 
 
 class _Stop:
-    """Whether a signal asked to end: at once while waiting for input, else after the lines at hand."""
+    """Whether a signal asked to end: at once while waiting for a pipe, else after the lines at hand."""
 
     def __init__(self) -> None:
         self.asked: Interrupted | None = None
@@ -94,11 +96,38 @@ class _Stop:
         self.waiting = False
         return block
 
+    def write(self, descriptor: int, lines: list[bytes]) -> None:
+        """Write lines; raises Interrupted where a signal comes while nobody takes them.
+
+        As many whole lines at a time as a pipe takes in one piece, so that none is torn.
+        """
+        for part in _parts(lines):
+            rest = memoryview(part)
+            while rest:
+                if not select.select([], [descriptor], [], 0)[1]:
+                    self.waiting = True
+                    self.check()
+                    select.select([], [descriptor], [])
+                    self.waiting = False
+                rest = rest[os.write(descriptor, rest[:_PIECE]) :]
+
+
+def _parts(lines: list[bytes]) -> Iterator[bytes]:
+    """Lines joined up to the piece that a pipe takes as one; a longer line stands alone."""
+    part = b""
+    for line in lines:
+        if part and len(part) + len(line) > _PIECE:
+            yield part
+            part = b""
+        part += line
+    yield part
+
 
 @contextmanager
 def _stoppable() -> Iterator[_Stop]:
     stop = _Stop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGINT) if main else ()
     before = [signal.signal(number, stop.on_signal) for number in numbers]
     try:
         yield stop

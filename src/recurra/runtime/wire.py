@@ -18,7 +18,7 @@ and `message`.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,8 +164,3 @@ def _request(value: dict[str, Any], number: int) -> _Request:
 def as_line(answer: dict[str, Any]) -> bytes:
     """An answer as a line of UTF-8; a lone surrogate in a key becomes "?"."""
     return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
-def as_lines(answers: Sequence[dict[str, Any]]) -> bytes:
-    """Answers as lines."""
-    return b"".join(as_line(answer) for answer in answers)
