@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from recurra import kernels
 from recurra.errors import SpecError
+from recurra.kernels import engines
 
 State = Tensor | tuple[Tensor, Tensor]
 
@@ -199,3 +200,15 @@ def from_torch(module: torch.nn.Module) -> torch.nn.Module:
             raise SpecError(f"an LSTM with proj_size={part.proj_size} cannot be converted; it must be 0")
         part.__class__ = _OURS[type(part)]
     return changed
+
+
+def register_operators() -> None:
+    """Make `torch.ops.recurra` known, which a program needs before `torch.export.load` of what used them.
+
+    Anything computed by these modules does it by itself. Raises ImportError where the native engine is absent.
+    """
+    if engines.native() is None:
+        raise ImportError(f"recurra's native kernels are not available: {kernels.engine()['reason']}")
+    from recurra.kernels import torch_native
+
+    del torch_native

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +72,20 @@ def test_exported_program_runs_on_other_lengths():
     ids, offsets = torch.arange(5), torch.tensor([0, 1, 1, 5, 5])
     with torch.no_grad():
         assert torch.equal(program.module()(ids, offsets), model(ids, offsets))
+
+
+@pytest.mark.slow
+def test_an_exported_program_is_loaded_in_another_process(tmp_path):
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(Tagger().eval(), (IDS, OFFSETS)), path)
+    code = """
+import sys, torch, recurra.nn
+recurra.nn.register_operators()
+model = torch.export.load(sys.argv[1]).module()
+print(model(torch.tensor([1, 4, 2, 0, 19, 4, 4, 7]), torch.tensor([0, 3, 3, 8])).sum().item())
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert float(run.stdout) == Tagger()(IDS, OFFSETS).sum().item()
 
 
 @pytest.mark.slow
