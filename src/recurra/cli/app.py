@@ -20,6 +20,7 @@ from recurra.cli import (
     inspect,
     predict,
     stream,
+    verify,
 )
 from recurra.cli.output import fail
 from recurra.errors import InputError, Interrupted, MissingExtraError, RecurraError, StorageError
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, inspect, fit, compare, evaluate, predict, stream, export, bench, doctor):
+for verb in (demo, inspect, fit, compare, evaluate, predict, stream, verify, export, bench, doctor):
     verb.register(app)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -59,6 +61,43 @@ def engine() -> dict[str, Any]:
     if module is not None:
         return dict(module.engine())
     return {"native": False, "isa": "none", "threads": get_num_threads(), "reason": _state["reason"]}
+
+
+@contextmanager
+def reference_engine() -> Iterator[None]:
+    """Within, the readable reference runs in the whole process: for comparisons, which build their own weights."""
+    native()
+    held = {name: _state[name] for name in ("native", "warned")}
+    _state.update(native=None, warned=True)
+    try:
+        yield
+    finally:
+        _state.update(held)
+
+
+@contextmanager
+def instruction_set(isa: str) -> Iterator[None]:
+    """Within, new weights are packed for and operators run with another instruction set of the native engine."""
+    module = native()
+    if module is None:
+        raise KernelError("there is no native engine whose instruction set could be chosen")
+    before = str(module.engine()["isa"])
+    module.set_isa(isa)
+    try:
+        yield
+    finally:
+        module.set_isa(before)
+
+
+@contextmanager
+def thread_count(n: int) -> Iterator[None]:
+    """Within, the operators use `n` threads."""
+    before = get_num_threads()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
 
 
 def get_num_threads() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recurra.graph.model import Model
@@ -43,6 +43,23 @@ def model_card(config: Mapping[str, Any], model: Model) -> str:
         "- Inputs unlike the training data get answers all the same; the probabilities are only as good as there.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def with_section(card: str, title: str, lines: Sequence[str]) -> str:
+    """The card with a section `## title`: in the place of the one that it has, else at its end."""
+    kept, skipping, placed = [], False, False
+    section = [f"## {title}", "", *lines, ""]
+    for line in card.splitlines():
+        if line.startswith(("# ", "## ")):
+            skipping = line.strip() == f"## {title}"
+            if skipping and not placed:
+                kept += section
+                placed = True
+        if not skipping:
+            kept.append(line)
+    if not placed:
+        kept += ["", *section]
+    return "\n".join(kept).rstrip("\n") + "\n"
 
 
 def _scores(scores: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,128 @@
+"""The model computed anew by `torch.nn` from the stored weights: an engine that shares no code with ours."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from recurra.graph.embed import Embed, EmbedColumns
+from recurra.graph.head import Dense
+from recurra.graph.pool import Pool
+from recurra.graph.recur import Recur
+from recurra.ragged import Array, Ragged
+from recurra.runtime.predictor import Predictor
+
+
+def torch_refused(predictor: Predictor) -> str | None:
+    """Why `torch.nn` cannot compute this model; None where it can."""
+    if find_spec("torch") is None:
+        return "torch is not installed"
+    net = predictor.network
+    given = {"layer_norm": net.layer_norm, "zoneout": net.zoneout, "cell_clip": net.cell_clip}
+    lacking = [name for name, value in given.items() if value]
+    return f"torch.nn has no {' and no '.join(lacking)}" if lacking else None
+
+
+def torch_outputs(predictor: Predictor, batch: Ragged, static: Array | None) -> Array:
+    """(S, outputs) numbers before softmax or unscaling, every sequence alone, in float32 and without padding."""
+    import torch
+
+    stack = _stack(predictor)
+    rows = []
+    with torch.no_grad():
+        for row in range(len(batch)):
+            rows.append(
+                _answer(predictor, stack, batch.select([row]), None if static is None else static[row])
+            )
+    width = predictor.head.outputs
+    return torch.stack(rows).numpy() if rows else np.zeros((0, width), np.float32)
+
+
+def _tensor(predictor: Predictor, name: str) -> Any:
+    import torch
+
+    return torch.from_numpy(np.array(predictor.parameters[name]))
+
+
+def _stack(predictor: Predictor) -> Any:
+    import torch
+
+    node: Recur = predictor.model.node(Recur)
+    net = node.network
+    kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN, "rnn_relu": torch.nn.RNN}
+    options = {"nonlinearity": "relu"} if net.cell == "rnn_relu" else {}
+    stack = kind[net.cell](
+        node.inputs, net.hidden_size, net.num_layers, bidirectional=net.bidirectional, **options
+    )
+    stack.load_state_dict({name: _tensor(predictor, f"{node.name}.{name}") for name in stack.state_dict()})
+    return stack
+
+
+def _answer(predictor: Predictor, stack: Any, one: Ragged, static: Array | None) -> Any:
+    import torch
+
+    node: Recur = predictor.model.node(Recur)
+    start = _start(predictor, node)
+    if int(one.offsets[-1]):
+        y, final = stack(_entered(predictor, one), start)
+    else:
+        y, final = torch.zeros(0, node.width), start
+    hidden = final[0] if node.has_cells else final
+    pooled = _pooled(predictor, y, hidden[-node.network.directions :].reshape(-1))
+    if static is not None:
+        pooled = torch.cat([pooled, torch.from_numpy(np.array(static))])
+    head = predictor.model.node(Dense).name
+    return torch.nn.functional.linear(
+        pooled, _tensor(predictor, f"{head}.weight"), _tensor(predictor, f"{head}.bias")
+    )
+
+
+def _start(predictor: Predictor, node: Recur) -> Any:
+    import torch
+
+    net, places = node.network, list(node.places())
+    if net.initial_state == "zero":
+        zeros = torch.zeros(len(places), net.hidden_size)
+        return (zeros, zeros) if node.has_cells else zeros
+    names = ("h0", "c0") if node.has_cells else ("h0",)
+    parts = [
+        torch.stack([_tensor(predictor, f"{node.name}.{name}_{place.suffix}") for place in places])
+        for name in names
+    ]
+    return tuple(parts) if node.has_cells else parts[0]
+
+
+def _entered(predictor: Predictor, one: Ragged) -> Any:
+    """What the stack reads of one sequence: (T, I)."""
+    import torch
+
+    first = predictor.model.nodes[0]
+    values = torch.from_numpy(np.array(one.values))
+    if isinstance(first, Embed):
+        return torch.nn.functional.embedding(values, _tensor(predictor, f"{first.name}.table"))
+    if not isinstance(first, EmbedColumns):
+        return values
+    parts = [values] if first.features else []
+    for column in first.vocabularies:
+        ids = torch.from_numpy(np.array(one.columns[column]))
+        parts.append(torch.nn.functional.embedding(ids, _tensor(predictor, f"{first.name}.table.{column}")))
+    return torch.cat(parts, dim=1)
+
+
+def _pooled(predictor: Predictor, y: Any, final: Any) -> Any:
+    import torch
+
+    pool: Pool = predictor.model.node(Pool)
+    if pool.how == "last":
+        return final
+    if not len(y):
+        return torch.zeros(pool.inputs)
+    if pool.how == "mean":
+        return y.mean(dim=0)
+    if pool.how == "max":
+        return y.amax(dim=0)
+    weight, bias, query = (_tensor(predictor, f"{pool.name}.{part}") for part in ("weight", "bias", "query"))
+    scores = torch.tanh(torch.nn.functional.linear(y, weight, bias)) @ query[0]
+    return torch.softmax(scores, dim=0) @ y
