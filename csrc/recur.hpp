@@ -81,6 +81,7 @@ template <class real> struct Step1 {
   real *c, *out;
   bool clipped;
   real clip;
+  bool descending;  // the order in which panels are read; no result depends on it
 };
 
 template <class real> struct RecurTable {

@@ -39,6 +39,7 @@ template <class real> const real* Stepper<real>::one(const real* x, int64_t row)
     advance(layer, layer ? in_.data() : x, row, out_.data());
     std::swap(in_, out_);
   }
+  descending_ = !descending_;
   return in_.data();
 }
 
@@ -47,9 +48,9 @@ template <class real> void Stepper<real>::advance(int64_t layer, const real* x, 
   real *h = at(layer, 0, row), *c = kinds_ == 2 ? at(layer, 1, row) : nullptr;
   if constexpr (sizeof(real) == sizeof(float)) {
     if (small_) w.small_step(x, h, c, y, clipped_, clip_, scratch_.data());
-    else w.table().step({w.weights(), x, h, c, y, clipped_, clip_});
+    else w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_});
   } else {
-    w.table().step({w.weights(), x, h, c, y, clipped_, clip_});
+    w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_});
   }
   std::copy_n(y, H_, h);
 }

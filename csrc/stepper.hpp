@@ -39,6 +39,7 @@ template <class real> class Stepper {
   }
   const real* one(const real* x, int64_t row);
   bool small_ = false;  // weights in fewer bits: every row by itself
+  bool descending_ = false;  // alternates: what a step read last is still in the cache when the next one begins
   Scratch<float> scratch_;
   void advance(int64_t layer, const real* x, int64_t row, real* y);
   void many(int64_t layer, const real* x, const int64_t* index, int64_t count, real* y);

@@ -84,23 +84,34 @@ template <Cell cell, int P, int V> void step_panels(const Step1<real>& s, int64_
   }
 }
 
-template <Cell cell> void step_cell(const Step1<real>& s) {
+// Panels [p, p + n) of one group, which are worked on together.
+template <Cell cell> void step_group(const Step1<real>& s, int64_t p, int64_t n) {
   constexpr bool gated = cell == Cell::lstm || cell == Cell::gru;
   constexpr int V = gated ? gates_of(cell) : 4;
-  const int64_t panels = s.w.panels;
-  int64_t p = 0;
   if constexpr (gated) {
-    constexpr int P = 2;  // eight chains hide the latency of the multiply-add
-    for (; p + P <= panels; p += P) step_panels<cell, P, V>(s, p);
-    for (; p < panels; ++p) step_panels<cell, 1, V>(s, p);
+    if (n == 2) step_panels<cell, 2, V>(s, p);
+    else step_panels<cell, 1, V>(s, p);
   } else {
-    for (; p + 2 < panels; p += 2) step_panels<cell, 2, V>(s, p);  // the last panel may hold fewer vectors
-    for (; p < panels; ++p) switch (vectors_of(s.w, p)) {
-        case 1: step_panels<cell, 1, 1>(s, p); break;
-        case 2: step_panels<cell, 1, 2>(s, p); break;
-        case 3: step_panels<cell, 1, 3>(s, p); break;
-        default: step_panels<cell, 1, 4>(s, p);
-      }
+    if (n == 2) return step_panels<cell, 2, V>(s, p);
+    switch (vectors_of(s.w, p)) {
+      case 1: return step_panels<cell, 1, 1>(s, p);
+      case 2: return step_panels<cell, 1, 2>(s, p);
+      case 3: return step_panels<cell, 1, 3>(s, p);
+      default: return step_panels<cell, 1, 4>(s, p);
+    }
+  }
+}
+
+template <Cell cell> void step_cell(const Step1<real>& s) {
+  constexpr bool gated = cell == Cell::lstm || cell == Cell::gru;
+  const int64_t panels = s.w.panels;
+  // Two panels at a time: eight chains hide the latency of the multiply-add. The last of an rnn may hold fewer
+  // vectors and stands alone.
+  const int64_t pairs = (gated ? panels : panels - 1) / 2, groups = panels - pairs;
+  for (int64_t i = 0; i < groups; ++i) {
+    const int64_t g = s.descending ? groups - 1 - i : i;
+    if (g < pairs) step_group<cell>(s, 2 * g, 2);
+    else step_group<cell>(s, pairs + g, 1);
   }
 }
 
