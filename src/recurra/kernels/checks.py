@@ -13,7 +13,7 @@ from recurra.kernels.weights import Array
 FLOATS = ("float32", "float64")
 
 
-_NAMES: dict[Any, str] = {}
+_NAMES = {np.dtype(name): name for name in ("float32", "float64", "int64")}
 
 
 def is_tensor(x: object) -> bool:
@@ -26,10 +26,9 @@ def is_tensor(x: object) -> bool:
 
 def dtype_name(x: Array) -> str:
     """The name of an array's or a tensor's type: "float32", "int64", ..."""
-    name = _NAMES.get(x.dtype)
-    if name is None:
-        name = _NAMES[x.dtype] = str(x.dtype).removeprefix("torch.")
-    return name
+    if isinstance(x, np.ndarray):
+        return _NAMES.get(x.dtype) or str(x.dtype)
+    return str(x.dtype).removeprefix("torch.")
 
 
 def floats(name: str, x: Array, *shape: int | None) -> Array:
