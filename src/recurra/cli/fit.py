@@ -28,14 +28,28 @@ def fit(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint of this output folder.")
     ] = False,
+    conformal: Annotated[
+        float | None,
+        typer.Option(
+            help="Promise this coverage, such as 0.9: half of validation is set aside to calibrate it."
+        ),
+    ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            help="With --conformal: keep silent where more than this share of answers would be wrong."
+        ),
+    ] = None,
     json_output: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Train a model, choose its weights on validation, score the test split once, save a bundle."""
     from recurra.cli.building import check_task, divide, estimator, read_data
+    from recurra.cli.promising import calibrate, check_promise, set_aside
     from recurra.storage import check_target
 
     task = check_task(task)
+    check_promise(conformal, max_error)
     check_target(output)
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
@@ -44,10 +58,15 @@ def fit(
     parts = dict(divided.parts)
     for note in opening(dataset, divided):
         say(note)
+    calibration = None
+    if conformal is not None:
+        parts, calibration = set_aside(parts, chosen.data)
     begin = time.perf_counter()
     progress = None if quiet else progress_kind(json_output=json_output)
     result = _train(model, parts, output, resume, progress)
     seconds = time.perf_counter() - begin
+    if calibration is not None and conformal is not None:
+        calibrate(model, calibration, conformal, max_error)
     record = _finish(model, parts, output, task, chosen.data, result, seconds)
     if json_output:
         print_json(record)

@@ -8,6 +8,7 @@ import typer
 
 from recurra.cli import options as o
 from recurra.cli.output import print_json
+from recurra.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -26,12 +27,20 @@ def predict(
     text: Annotated[
         list[str] | None, typer.Option("--text", help="A text to answer, instead of data; repeatable.")
     ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            help="Also the set of labels or the interval with this coverage, for a calibrated model."
+        ),
+    ] = None,
 ) -> None:
     """Answer for new sequences: `{"label", "probability", "probabilities"}` or `{"value"}` per line."""
     from recurra.cli.reading import read_like_training, standard_input
     from recurra.runtime import load
 
     predictor = load(model)
+    if coverage is not None and predictor.conformal is None:
+        raise InputError(f"{model} promises no coverage: leave --coverage out, or fit it with --conformal 0.9")
     inputs: Any
     static = None
     if text:
@@ -42,5 +51,5 @@ def predict(
         assert data is not None
         dataset = read_like_training(predictor, data, chosen.data)
         inputs, static = dataset.inputs, dataset.static
-    for record in predictor.records(inputs, static):
+    for record in predictor.records(inputs, static, coverage=coverage):
         print_json(record)

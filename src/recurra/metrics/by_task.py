@@ -79,6 +79,9 @@ HIGHER_IS_BETTER: Mapping[str, bool] = {
     "crps": False,
     "interval_score": False,
     "interval_width": False,
+    "set_size": False,
+    "answered": True,
+    "answered_accuracy": True,
     "perplexity": False,
     "bits_per_character": False,
     "word_error_rate": False,
@@ -86,7 +89,7 @@ HIGHER_IS_BETTER: Mapping[str, bool] = {
 }
 """Whether a higher value of a score is better, for every name that the front door returns, and `loss`.
 
-Only `interval_coverage` is not here: it is best at the level that was asked for.
+Only `interval_coverage` and `set_coverage` are not here: they are best at the level that was asked for.
 """
 
 DEFAULT_MONITOR: Mapping[str, str] = {

@@ -131,14 +131,19 @@ def calibrate_classes(
     method: see `ClassSets`. Fewer than coverage / (1 - coverage) rows (9 for 0.9) can promise nothing: every
     set is then full, with a `MetricWarning`.
     """
+    scores = class_scores(y_true, probabilities, labels, method=method)
+    threshold = _quantile(scores, checked_coverage(coverage))
+    return ClassSets(method=method, threshold=threshold, coverage=coverage, rows=len(scores))
+
+
+def class_scores(y_true: Any, probabilities: Any, labels: Labels | None = None, *, method: str) -> Floats:
+    """Return (rows,) how strange the true class of each row is; arguments as `calibrate_classes`."""
     if method not in ("lac", "aps"):
         raise SpecError(f"method must be 'lac' or 'aps', got {method!r}")
     table = class_probabilities(probabilities, labels)
     same_length(y_true=y_true, probabilities=table)
     codes = encode("y_true", y_true, range(table.shape[1]) if labels is None else labels)
-    scores = _class_scores(table, method)[np.arange(len(codes)), codes]
-    threshold = _quantile(scores, _checked_coverage(coverage))
-    return ClassSets(method=method, threshold=threshold, coverage=coverage, rows=len(codes))
+    return np.asarray(_class_scores(table, method)[np.arange(len(codes)), codes])
 
 
 def _class_scores(table: Floats, method: str) -> Floats:
@@ -160,9 +165,13 @@ def calibrate_numbers(
     scale: (rows,) or (rows, K), positive: makes intervals wider where the model says it knows less; default
     1. Too few rows: infinite widths and a `MetricWarning`.
     """
+    return _intervals(number_scores(y_true, y_pred, scale), coverage)
+
+
+def number_scores(y_true: Any, y_pred: Any, scale: Any = None) -> Floats:
+    """Return (rows, K) how strange each true number is; arguments as `calibrate_numbers`."""
     truth, predicted = _two_tables(y_true, y_pred)
-    scores = np.abs(truth - predicted) / _scales(scale, truth.shape)
-    return _intervals(scores, coverage)
+    return np.asarray(np.abs(truth - predicted) / _scales(scale, truth.shape))
 
 
 def calibrate_quantiles(
@@ -179,22 +188,29 @@ def calibrate_quantiles(
 
 
 def _intervals(scores: Floats, coverage: float) -> NumberIntervals:
-    checked = _checked_coverage(coverage)
+    checked = checked_coverage(coverage)
     widths = tuple(_quantile(column, checked) for column in scores.T)
     return NumberIntervals(widths=widths, coverage=coverage, rows=len(scores))
 
 
 def _quantile(scores: Floats, coverage: float) -> float:
-    """Return the ceil((n + 1) coverage)-th smallest score: with n in place of n + 1 the promise would break."""
+    found = order_statistic(scores, coverage)
+    if math.isinf(found):
+        undefined("the conformal threshold", f"{len(scores)} rows are too few for {coverage:.0%}", math.inf)
+    return found
+
+
+def order_statistic(scores: Floats, coverage: float) -> float:
+    """Return the ceil((n + 1) coverage)-th smallest score: with n in place of n + 1 the promise would break.
+
+    Infinite where there are too few scores.
+    """
     rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
-    if rank > len(scores):
-        return undefined(
-            "the conformal threshold", f"{len(scores)} rows are too few for {coverage:.0%}", math.inf
-        )
-    return float(np.sort(scores)[rank - 1])
+    return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else math.inf
 
 
-def _checked_coverage(coverage: float) -> float:
+def checked_coverage(coverage: float) -> float:
+    """Return the coverage as a number; raises SpecError where it is not between 0 and 1."""
     if not 0 < coverage < 1:
         raise SpecError(f"coverage must lie between 0 and 1, got {coverage}; use for example coverage=0.9")
     return float(coverage)

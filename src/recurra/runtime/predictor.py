@@ -18,10 +18,13 @@ from recurra.graph.model import InputShape, Model, sequence_model
 from recurra.graph.run import Flow, Run
 from recurra.graph.stepping import Stepping, stepping_of
 from recurra.ragged import Array, Ragged
+from recurra.runtime import promised
+from recurra.runtime.promised import Promised
 from recurra.spec import Network
 from recurra.storage import canonical_json
 
 if TYPE_CHECKING:
+    from recurra.metrics.calibrated import Conformal
     from recurra.runtime.keyed import Streams
     from recurra.runtime.stream import Stream
 
@@ -124,7 +127,7 @@ def build_model(network: Network, encoder: Encoder, head: Head) -> Model:
 
 
 @dataclass(kw_only=True)
-class Predictor(ABC):
+class Predictor(Promised, ABC):
     """A trained model that answers. Made by `recurra.load(path)` or by an estimator on its live parameters.
 
     The answer for a sequence does not depend on what else is in the batch, its order, or the thread count.
@@ -149,9 +152,13 @@ class Predictor(ABC):
         """One answer per sequence."""
         return self.answers(self.outputs(inputs, static))
 
-    def records(self, inputs: Any, static: Any = None) -> Iterator[dict[str, Any]]:
-        """One plain dictionary per sequence, as the command line writes them."""
-        return self.records_of(self.outputs(inputs, static))
+    def records(
+        self, inputs: Any, static: Any = None, *, coverage: float | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """One plain dictionary per sequence, as the command line writes them; with `coverage` also its set."""
+        outputs = self.outputs(inputs, static)
+        found = self.records_of(outputs)
+        return found if coverage is None else self.records_with_sets(found, outputs, coverage)
 
     @abstractmethod
     def answers(self, outputs: Array) -> Any:
@@ -327,7 +334,20 @@ class ClassifierPredictor(Predictor):
 
     def scores(self, inputs: Any, targets: Any, static: Any = None) -> dict[str, Any]:
         """Accuracy, precision, recall and F1 per class and averaged, areas, log loss, Brier, calibration error."""
-        return self.scores_of(self.predict_proba(inputs, static), self.target.encode(targets))
+        outputs, encoded = self.outputs(inputs, static), self.target.encode(targets)
+        return {**self.scores_of(self.probabilities(outputs), encoded), **self._set_scores(outputs, encoded)}
+
+    def _set_scores(self, outputs: Array, encoded: Array) -> dict[str, float]:
+        """Measured coverage, for a calibrated model."""
+        if self.conformal is None:
+            return {}
+        truth = encoded if self.multilabel else encoded[:, None] == np.arange(len(self.classes))
+        found = promised.set_scores(truth, self._chosen(self.probabilities(outputs), None))
+        silent = self.silent(outputs)
+        if silent is None:
+            return found
+        right = self.decide(self.probabilities(outputs)) == encoded
+        return {**found, **promised.silence_scores(right, silent)}
 
     def scores_of(self, probabilities: Array, encoded: Array) -> dict[str, Any]:
         """As `scores`, for probabilities and encoded targets that are there already."""
@@ -343,6 +363,33 @@ class RegressorPredictor(Predictor):
     """One number, or one vector, per sequence; `target` is the number encoder."""
 
     task = "regressor"
+
+    @property
+    def conformal_options(self) -> tuple[str, ...]:
+        """`method` and `max_error`, for one class per sequence."""
+        return () if self.multilabel else ("method", "max_error")
+
+    def calibrated(self, outputs: Array, encoded: Array, **options: Any) -> Conformal:
+        """Calibrate; options as of `conformal_classes`, or `conformal_labels` for several labels."""
+        from recurra.metrics.calibrated import conformal_classes, conformal_labels
+
+        made = conformal_labels if self.multilabel else conformal_classes
+        return made(encoded, self.probabilities(outputs), **options)
+
+    def sets_of(self, outputs: Array, coverage: float | None = None) -> list[tuple[Any, ...]]:
+        """The labels of each set, most probable first."""
+        table = self.probabilities(outputs)
+        return promised.class_sets(self._chosen(table, coverage), table, self.classes)
+
+    def _chosen(self, probabilities: Array, coverage: float | None) -> Array:
+        rule: Any = self.calibration().at(coverage)
+        chosen: Array = rule.sets(probabilities)
+        return chosen
+
+    def silent(self, outputs: Array) -> Array | None:
+        """(S,) where the confidence is below what the error rate of calibration needs."""
+        rule = self.calibration().abstention
+        return None if rule is None else ~rule.answers(self.probabilities(outputs))
 
     def answers(self, outputs: Array) -> Array:
         """(S,) or (S, K) numbers in the units of the training targets."""
@@ -366,4 +413,19 @@ class RegressorPredictor(Predictor):
         """MSE, RMSE, MAE, MAPE and R²."""
         from recurra.metrics import regression_scores
 
-        return regression_scores(np.asarray(targets, dtype=np.float64), self.predict(inputs, static))
+        truth, outputs = np.asarray(targets, dtype=np.float64), self.outputs(inputs, static)
+        found = regression_scores(truth, self.numbers(outputs))
+        if self.conformal is None:
+            return found
+        return {**found, **promised.interval_scores(truth, self.sets_of(outputs))}
+
+    def calibrated(self, outputs: Array, encoded: Array, **options: Any) -> Conformal:
+        """Calibrate; options as of `conformal_numbers`."""
+        from recurra.metrics.calibrated import conformal_numbers
+
+        return conformal_numbers(self.target.decode(encoded), self.numbers(outputs), **options)
+
+    def sets_of(self, outputs: Array, coverage: float | None = None) -> Array:
+        """(S, 2) or (S, K, 2) lower and upper limits."""
+        rule: Any = self.calibration().at(coverage)
+        return np.stack(rule.interval(self.numbers(outputs)), axis=-1)

@@ -15,6 +15,7 @@ from recurra.data.signal import Signal
 from recurra.data.text import Words
 from recurra.errors import InputError, NotFittedError, SpecError, nearest
 from recurra.metrics import higher_is_better
+from recurra.metrics.calibrated import Conformal
 from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import Head, Predictor, StaticScaler, build_model
 from recurra.runtime.store import load_predictor, save_predictor
@@ -184,6 +185,7 @@ class SequenceEstimator(ABC):
         scaler = None if train.static is None else StaticScaler.fit(train.static, train.static_names)
         self.head_ = Head(outputs=self._outputs(), pooling=self.pooling, static=scaler)
         self.fingerprint_ = train.fingerprint()
+        self.conformal_: Conformal | None = None
 
     def _encode(self, held: Materials) -> Examples:
         static = None if self.head_.static is None else self.head_.static.transform(held.static, len(held))
@@ -291,8 +293,12 @@ class SequenceEstimator(ABC):
             head=self.head_,
             target=self.target_,
             parameters=parameters,
-            config=self._config(),
+            config={**self._config(), **self._promise()},
         )
+
+    def _promise(self) -> dict[str, Any]:
+        found = getattr(self, "conformal_", None)
+        return {} if found is None else {"conformal": found.to_dict()}
 
     def _adopt(self, fitted: Fitted) -> None:
         self.fitted_ = fitted
@@ -326,6 +332,40 @@ class SequenceEstimator(ABC):
         """All scores of the task."""
         given = materials(inputs, targets, static)
         return dict(self.predictor_.scores(given.inputs, given.targets, given.static))
+
+    def conformal(
+        self, inputs: Any, targets: Any = None, static: Any = None, *, coverage: float = 0.9, **options: Any
+    ) -> Self:
+        """Calibrate on held-out rows, so that `predict_set` holds the truth with the promised chance.
+
+        inputs, targets, static: rows that the model was neither trained nor chosen on (not the validation split),
+            and that are like those to come; 9 at least for a coverage of 0.9, some hundreds to be useful.
+        coverage: chance that a set or an interval holds the truth; usual: 0.8-0.99.
+        options: for one class per sequence `method` ("lac" or "aps", see `ClassSets`) and `max_error`, the share
+            of wrong answers above which the model is to keep silent.
+
+        Learnt: `conformal_`, which travels in the bundle. A later `fit` forgets it.
+        """
+        given = materials(inputs, targets, static)
+        if given.targets is None:
+            raise InputError("targets must be given: one per calibration sequence")
+        predictor = self.predictor_
+        for name in options:
+            if name not in predictor.conformal_options:
+                known = ", ".join(predictor.conformal_options) or "none besides coverage"
+                raise SpecError(f"conformal has no option {name!r} for this task; it knows {known}")
+        outputs = predictor.outputs(given.inputs, given.static)
+        encoded = self.target_.encode(given.targets)
+        self.conformal_ = predictor.calibrated(outputs, encoded, coverage=coverage, **options)
+        return self
+
+    def predict_set(self, inputs: Any, static: Any = None, *, coverage: float | None = None) -> Any:
+        """Per sequence what holds the truth with the promised chance: a tuple of labels, or lower and upper limits.
+
+        coverage: any whole per cent; None: that of calibration. Raises NotFittedError before `conformal`.
+        """
+        given = materials(inputs, None, static)
+        return self.predictor_.predict_set(given.inputs, given.static, coverage=coverage)
 
     def encode_materials(self, given: Materials) -> Ragged:
         """What the model reads of some materials."""
@@ -396,7 +436,7 @@ class SequenceEstimator(ABC):
         made.training_ = Training.from_dict(predictor.config["training"])
         made.training = made.training_
         made.fingerprint_ = predictor.config.get("data", {}).get("fingerprint", "")
-        made.notes_ = ()
+        made.notes_, made.conformal_ = (), predictor.conformal
         return made
 
     @classmethod
