@@ -13,6 +13,7 @@ from contracts import saboteurs
 from recurra.cli.app import run
 from recurra.kernels import engines
 from recurra.runtime import load
+from recurra.runtime.bundle import attach
 from recurra.runtime.store import save_predictor
 from runtime.streaming import model_of, plain_signal, words
 
@@ -69,6 +70,18 @@ def test_a_flipped_bit_in_the_weights_is_refused_before_anything_is_compared(bun
     weights.write_bytes(data)
     assert run(["verify", bundle]) == 2
     assert "model.safetensors" in capsys.readouterr().err
+
+
+def test_a_bundle_whose_weights_were_exchanged_with_fitting_hashes_fails(bundle, tmp_path, capsys):
+    other = Path(
+        save_predictor(model_of(words(), "mean", seed=4), tmp_path / "b", training={}, scores={}, data={})
+    )
+    answers = (Path(bundle) / "answers.json").read_bytes()
+    attach(other, "answers.json", answers)
+    assert run(["verify", str(other)]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  now = when it was saved" in out
+    assert out.count("FAIL") == 1
 
 
 def test_the_users_file_is_read_as_in_training(tmp_path, capsys):

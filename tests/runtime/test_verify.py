@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from contextlib import AbstractContextManager
 from typing import Any
@@ -12,15 +13,20 @@ import numpy as np
 import pytest
 
 from contracts import saboteurs
-from recurra.errors import DataError
+from recurra.errors import CorruptBundleError, DataError
 from recurra.kernels import engines, numpy_native
 from recurra.runtime import torch_parity
+from recurra.runtime.kept import ANSWERS
 from recurra.runtime.sample import MADE_LENGTHS, made_sample, pieces_of
+from recurra.runtime.store import load_predictor, save_predictor
 from recurra.runtime.verify import TOLERANCE, Verification, bit_difference, card_lines, distance, verify
 from recurra.spec import CELLS
+from recurra.storage import open_folder
+from recurra.storage.manifest import Entry, Manifest
 from runtime import export_models, streaming
 from runtime.streaming import events, gappy_signal, model_of, numbers, plain_signal, timed_signal, words
 
+AS_SAVED = "now = when it was saved"
 ALONE = {"alone = batch", "in pairs = batch", "permuted = batch"}
 STREAMED = {"streamed = batch", "streamed, every step = batch", "resumed from a state = batch"}
 KEYED = {"interleaved by key = batch"}
@@ -165,6 +171,87 @@ def test_without_the_native_kernels_what_remains_is_verified():
     assert result.passed
     assert REFERENCE not in names(result)
     assert sum("were not built" in note for note in result.notes) == 2
+
+
+def saved(model: Any, path: Any) -> Any:
+    save_predictor(model, path, training={}, scores={}, data={})
+    return load_predictor(path)
+
+
+KINDS = [words, plain_signal, lambda: gappy_signal(missing="impute"), timed_signal, events]
+
+
+@pytest.mark.parametrize("encoder", KINDS, ids=["words", "signal", "gappy", "timed", "events"])
+def test_a_loaded_model_answers_as_it_did_when_it_was_saved(encoder, tmp_path):
+    result = verify(saved(model_of(encoder(), "mean", static=True), tmp_path / "model"))
+    assert result.passed
+    assert AS_SAVED in names(result)
+
+
+def forged(path: Any, file: str, change: Any) -> None:
+    """Change a file of a bundle and make every hash fit, as somebody does who knows the format."""
+    data = change((path / file).read_bytes())
+    (path / file).write_bytes(data)
+    with_manifest(path, {file: Entry(size=len(data), sha256=hashlib.sha256(data).hexdigest())})
+
+
+def with_manifest(path: Any, changed: Any, without: str = "") -> None:
+    with open_folder(path) as folder:
+        entries, meta = {**folder.manifest.entries, **changed}, folder.meta
+    entries.pop(without, None)
+    (path / "manifest.json").write_bytes(Manifest(entries=entries, meta=meta).encode())
+
+
+def _last_weight(data: bytes) -> bytes:
+    return data[:-4] + np.frombuffer(data[-4:], np.float32).__add__(np.float32(0.01)).tobytes()
+
+
+def _other_scale(data: bytes) -> bytes:
+    text = json.loads(data)
+    text["features"]["scale"][0] *= 1.5
+    return json.dumps(text).encode()
+
+
+FORGERIES = [("model.safetensors", _last_weight), ("encoder.json", _other_scale)]
+
+
+@pytest.mark.parametrize(("file", "change"), FORGERIES, ids=[file for file, _ in FORGERIES])
+def test_a_bundle_with_forged_hashes_loads_but_is_not_verified(file, change, tmp_path):
+    path = tmp_path / "model"
+    saved(model_of(plain_signal(), "mean"), path)
+    forged(path, file, change)
+    result = verify(load_predictor(path))
+    assert failed(result) == {AS_SAVED}
+
+
+def test_answers_of_another_version_are_compared_within_the_tolerance(tmp_path):
+    path = tmp_path / "model"
+    saved(model_of(words()), path)
+
+    def older(data: bytes) -> bytes:
+        record = json.loads(data)
+        record["recurra"] = "0.0.1"
+        record["outputs"][0][0] += 1e-7
+        return json.dumps(record).encode()
+
+    forged(path, ANSWERS, older)
+    result = verify(load_predictor(path))
+    assert result.passed
+    (check,) = [check for check in result.checks if check.name == AS_SAVED]
+    assert check.tolerance == TOLERANCE
+    assert any("saved by version 0.0.1" in note for note in result.notes)
+
+
+def test_a_bundle_without_answers_is_verified_all_the_same_and_an_unreadable_one_is_refused(tmp_path):
+    path = tmp_path / "model"
+    saved(model_of(words()), path)
+    forged(path, ANSWERS, lambda data: b'{"outputs": 3}')
+    with pytest.raises(CorruptBundleError, match=r"answers\.json does not hold"):
+        verify(load_predictor(path))
+    with_manifest(path, {}, without=ANSWERS)
+    result = verify(load_predictor(path))
+    assert result.passed
+    assert any("holds no answers.json" in note for note in result.notes)
 
 
 def test_verifying_leaves_threads_and_instruction_set_as_they_were():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from recurra.data.encoder import Encoder
 from recurra.data.events import EventEncoder
-from recurra.data.signal import NumericEncoding
+from recurra.data.signal import NumericEncoding, SignalEncoder
 from recurra.data.steps import TIME
 from recurra.data.text_encoders import TextEncoder
+from recurra.errors import SpecError
 from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import Predictor
 
@@ -51,17 +52,22 @@ def given_sample(inputs: Any, static: Any) -> Sample:
     return Sample(inputs=kept, static=None if static is None else np.asarray(static, dtype=np.float64))
 
 
-def made_sample(predictor: Predictor, seed: int = 0) -> Sample:
-    """Made sequences that fit a model's encoder: known and unknown tokens, missing values, lengths 0 to 140."""
+def made_sample(predictor: Predictor, seed: int = 0, lengths: Sequence[int] = MADE_LENGTHS) -> Sample:
+    """Made sequences that fit a model's encoder: known and unknown tokens, missing values, of these lengths.
+
+    Raises SpecError for an encoder of a kind that it cannot make sequences for.
+    """
     generator = np.random.default_rng(seed)
     encoder, head = predictor.encoder, predictor.head.static
     static = None
     if head is not None:
-        shape = (len(MADE_LENGTHS), len(head.names))
+        shape = (len(lengths), len(head.names))
         static = head.mean + head.scale * generator.standard_normal(shape)
     if isinstance(encoder, TextEncoder):
-        return Sample(inputs=[_text(encoder, length, generator) for length in MADE_LENGTHS], static=static)
-    return Sample(inputs=_steps(encoder, generator), static=static)
+        return Sample(inputs=[_text(encoder, length, generator) for length in lengths], static=static)
+    if not isinstance(encoder, (SignalEncoder, EventEncoder)):
+        raise SpecError(f"no sequences can be made for {encoder.spec.name!r}; give some of your own")
+    return Sample(inputs=_steps(encoder, generator, lengths), static=static)
 
 
 def _text(encoder: TextEncoder, length: int, generator: np.random.Generator) -> str:
@@ -69,8 +75,10 @@ def _text(encoder: TextEncoder, length: int, generator: np.random.Generator) -> 
     return f"{text} {STRANGE}" if length > 2 else text
 
 
-def _steps(encoder: Any, generator: np.random.Generator) -> Ragged:
-    offsets = np.concatenate([[0], np.cumsum(MADE_LENGTHS)]).astype(np.int64)
+def _steps(
+    encoder: SignalEncoder | EventEncoder, generator: np.random.Generator, lengths: Sequence[int]
+) -> Ragged:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     count, numbers = int(offsets[-1]), encoder.numbers
     values = _numbers(encoder, numbers, count, generator)
     columns: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from recurra.errors import CorruptBundleError, InputError, nearest
 from recurra.graph.model import InputShape, sequence_model
 from recurra.runtime.bundle import Bundle
 from recurra.runtime.card import model_card
+from recurra.runtime.kept import kept_answers
 from recurra.runtime.predictor import ClassifierPredictor, Head, Predictor, RegressorPredictor, input_shape
 from recurra.spec import Network
 
@@ -54,7 +55,7 @@ def save_predictor(
         files=predictor.encoder.files(),
         card=model_card(config, predictor.model),
     )
-    return bundle.save(path, extras=extras)
+    return bundle.save(path, extras={**kept_answers(predictor), **(extras or {})})
 
 
 _OWN = ("training", "scores", "data")

@@ -23,6 +23,7 @@ from recurra.graph.run import Flow, Run
 from recurra.kernels import engines
 from recurra.ragged import Array
 from recurra.runtime.bundle import library_versions
+from recurra.runtime.kept import ANSWERS, read_answers
 from recurra.runtime.predictor import Predictor
 from recurra.runtime.sample import Sample, given_sample, made_sample, pieces_of
 from recurra.runtime.torch_parity import torch_outputs, torch_refused
@@ -116,6 +117,7 @@ class _Work:
         for threads in (1, 2, 3):
             yield self._same(f"threads {threads} = batch", partial(self._in, engines.thread_count, threads))
         yield from self._instruction_sets()
+        yield from self._as_saved()
         yield from self._reference()
         yield from self._torch()
         yield from self._onnx()
@@ -254,6 +256,29 @@ class _Work:
             self.notes.append(f"one instruction set alone: {engine['isa']}")
         for isa in others:
             yield self._same(f"{isa} = {engine['isa']}", partial(self._in, engines.instruction_set, isa))
+
+    def _as_saved(self) -> Iterator[Check]:
+        """Against what the live model answered when it was saved: bit for bit where the same version runs."""
+        from recurra import __version__
+
+        if self.predictor.path is None:
+            return
+        kept = read_answers(self.predictor.path)
+        if kept is None:
+            self.notes.append(f"not compared with the answers at saving: the bundle holds no {ANSWERS}")
+            return
+        name, now = "now = when it was saved", kernels.engine()["native"]
+        found = self.predictor.outputs(kept.sample.inputs, kept.sample.static)
+        if kept.version == __version__ and kept.native == now:
+            difference = bit_difference(found, kept.outputs)
+            yield Check(name=name, passed=difference == 0.0, difference=difference)
+            return
+        saved_by = f"version {kept.version}" + ("" if kept.native else " without native kernels")
+        self.notes.append(
+            f"saved by {saved_by}: its answers are compared within {TOLERANCE:g}, not bit for bit"
+        )
+        difference = distance(said(self.predictor, found), said(self.predictor, kept.outputs))
+        yield Check(name=name, passed=difference <= TOLERANCE, difference=difference, tolerance=TOLERANCE)
 
     def _reference(self) -> Iterator[Check]:
         if engines.native() is None:
