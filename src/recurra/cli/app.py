@@ -19,6 +19,7 @@ from recurra.cli import (
     fit,
     inspect,
     predict,
+    quantize,
     stream,
     verify,
 )
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, inspect, fit, compare, evaluate, predict, stream, verify, export, bench, doctor):
+for verb in (demo, inspect, fit, compare, evaluate, predict, stream, verify, export, quantize, bench, doctor):
     verb.register(app)
 
 

@@ -90,14 +90,17 @@ def _part_of(name: str) -> str:
     return f"{node}.{layer}" if layer else node
 
 
-def sequence_model(network: Network, inputs: InputShape, *, outputs: int, pooling: str | None) -> Model:
+def sequence_model(
+    network: Network, inputs: InputShape, *, outputs: int, pooling: str | None, precision: str = "float32"
+) -> Model:
     """Build embedding, recurrent stack, pooling and head.
 
     pooling: one of `POOLINGS`, or None for an answer per token.
+    precision: of the recurrent layers' kernels, for inference on NumPy arrays.
     """
     nodes = list(_input_nodes(network, inputs))
     width = nodes[-1].width if nodes else inputs.width
-    nodes.append(Recur("recur", network=network, inputs=width))
+    nodes.append(Recur("recur", network=network, inputs=width, precision=precision))
     width = nodes[-1].width
     if pooling is not None:
         nodes.append(Pool("pool", how=pooling, inputs=width))

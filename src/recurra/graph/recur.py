@@ -32,9 +32,11 @@ class Place:
 class Recur(Node):
     """A stack of recurrences: (N, I) -> (N, directions * H); parameter names and layout are `torch.nn`'s."""
 
-    def __init__(self, name: str, *, network: Network, inputs: int) -> None:
+    def __init__(self, name: str, *, network: Network, inputs: int, precision: str = "float32") -> None:
         super().__init__(name)
         self.network, self.inputs = network.resolved(), inputs
+        # There are no kernels of layer-normalised cells in fewer bits: these run in float32 on rounded weights.
+        self.precision = "float32" if self.network.layer_norm else precision
 
     @property
     def width(self) -> int:
@@ -129,6 +131,7 @@ class Recur(Node):
             b_ih=self.take(parameters, f"bias_ih_{end}"),
             b_hh=self.take(parameters, f"bias_hh_{end}"),
             norm=norm,
+            precision=self.precision,
         )
 
     def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:

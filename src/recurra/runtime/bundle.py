@@ -132,12 +132,18 @@ class Bundle:
         }
         contents: dict[str, bytes | Payload] = {
             CONFIG: dump_json({**head, **self.config}),
-            WEIGHTS: encode_arrays(self.arrays),
+            WEIGHTS: encode_arrays(self.arrays, bfloat16=self._halved()),
             **self.files,
             CARD: self.card.encode("utf-8", "replace"),
             **(extras or {}),
         }
         return write_folder(path, contents, meta={"kind": _KIND}, adopt=adopt)
+
+    def _halved(self) -> list[str]:
+        """The arrays that a bundle in bfloat16 stores in two bytes a number: its matrices."""
+        if self.config.get("precision") != "bfloat16":
+            return []
+        return [name for name, array in self.arrays.items() if array.ndim == 2 and array.dtype == np.float32]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, expect: Expectation | None = None) -> Bundle:

@@ -121,9 +121,10 @@ def input_shape(encoder: Encoder, head: Head) -> InputShape:
     )
 
 
-def build_model(network: Network, encoder: Encoder, head: Head) -> Model:
+def build_model(network: Network, encoder: Encoder, head: Head, precision: str = "float32") -> Model:
     """The one place where specifications become a model, in both wings."""
-    return sequence_model(network, input_shape(encoder, head), outputs=head.outputs, pooling=head.pooling)
+    shape = input_shape(encoder, head)
+    return sequence_model(network, shape, outputs=head.outputs, pooling=head.pooling, precision=precision)
 
 
 @dataclass(kw_only=True)
@@ -131,6 +132,8 @@ class Predictor(Promised, ABC):
     """A trained model that answers. Made by `recurra.load(path)` or by an estimator on its live parameters.
 
     The answer for a sequence does not depend on what else is in the batch, its order, or the thread count.
+    precision: which kernels run; the parameters are float32 numbers that this precision can hold
+    (`recurra.runtime.quantize.quantized` rounds them).
     """
 
     network: Network
@@ -141,11 +144,12 @@ class Predictor(Promised, ABC):
     config: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     model_id: str | None = None
+    precision: str = "float32"
 
     task: ClassVar[str]
 
     def __post_init__(self) -> None:
-        self.model = build_model(self.network, self.encoder, self.head)
+        self.model = build_model(self.network, self.encoder, self.head, self.precision)
         self._cache: dict[str, Any] = {}
 
     def predict(self, inputs: Any, static: Any = None) -> Any:
@@ -245,6 +249,8 @@ def fingerprint(predictor: Predictor) -> str:
     digest = hashlib.sha256(b"recurra live model 1")
     encoder, head = predictor.encoder, predictor.head
     digest.update(canonical_json([predictor.network.to_dict(), encoder.to_record(), head.to_record()]))
+    if predictor.precision != "float32":
+        digest.update(predictor.precision.encode())
     for name, content in sorted(encoder.files().items()):
         digest.update(name.encode())
         digest.update(hashlib.sha256(content).digest())
@@ -358,12 +364,6 @@ class ClassifierPredictor(Predictor):
             return multilabel_scores(encoded, probabilities, threshold=cut)
         return classification_scores(encoded, probabilities, y_pred=self.decide(probabilities))
 
-
-class RegressorPredictor(Predictor):
-    """One number, or one vector, per sequence; `target` is the number encoder."""
-
-    task = "regressor"
-
     @property
     def conformal_options(self) -> tuple[str, ...]:
         """`method` and `max_error`, for one class per sequence."""
@@ -390,6 +390,12 @@ class RegressorPredictor(Predictor):
         """(S,) where the confidence is below what the error rate of calibration needs."""
         rule = self.calibration().abstention
         return None if rule is None else ~rule.answers(self.probabilities(outputs))
+
+
+class RegressorPredictor(Predictor):
+    """One number, or one vector, per sequence; `target` is the number encoder."""
+
+    task = "regressor"
 
     def answers(self, outputs: Array) -> Array:
         """(S,) or (S, K) numbers in the units of the training targets."""

@@ -10,10 +10,13 @@ from recurra.data.encoder import encoder_from_record
 from recurra.data.target_encoders import target_from_record
 from recurra.errors import CorruptBundleError, InputError, nearest
 from recurra.graph.model import InputShape, sequence_model
-from recurra.runtime.bundle import Bundle
+from recurra.kernels.weights import PRECISIONS
+from recurra.runtime.bundle import WEIGHTS, Bundle
 from recurra.runtime.card import model_card
 from recurra.runtime.kept import kept_answers
+from recurra.runtime.precision import read_parameters, stored_arrays, stored_specs
 from recurra.runtime.predictor import ClassifierPredictor, Head, Predictor, RegressorPredictor, input_shape
+from recurra.runtime.weights import ArraySpec
 from recurra.spec import Network
 
 PREDICTORS: Mapping[str, type[Predictor]] = {
@@ -49,9 +52,11 @@ def save_predictor(
         "scores": dict(scores),
         "data": dict(data),
     }
+    if predictor.precision != "float32":
+        config["precision"] = predictor.precision
     bundle = Bundle(
         config=config,
-        arrays=dict(predictor.parameters),
+        arrays=stored_arrays(predictor.parameters, predictor.precision),
         files=predictor.encoder.files(),
         card=model_card(config, predictor.model),
     )
@@ -78,7 +83,16 @@ def load_predictor(path: str | Path) -> Predictor:
         ) from error
 
 
-def _expected(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def _precision(config: Mapping[str, Any]) -> str:
+    """The precision of a stored model; float32 where none is named."""
+    precision = config.get("precision", "float32")
+    if precision not in PRECISIONS:
+        hint = nearest(str(precision), PRECISIONS)
+        raise CorruptBundleError(f"config.json names an unknown precision {precision!r}{hint}")
+    return str(precision)
+
+
+def _expected(config: Mapping[str, Any]) -> dict[str, ArraySpec]:
     """The arrays that the model of a config must have."""
     if config["task"] not in PREDICTORS:
         raise CorruptBundleError(
@@ -88,7 +102,7 @@ def _expected(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     shape = InputShape(**config["shape"])
     network = Network.from_dict(config["network"])
     model = sequence_model(network, shape, outputs=head["outputs"], pooling=head["pooling"])
-    return {name: parameter.shape for name, parameter in model.parameters().items()}
+    return stored_specs(model, _precision(config))
 
 
 def _predictor_of(bundle: Bundle, path: str) -> Predictor:
@@ -102,8 +116,9 @@ def _predictor_of(bundle: Bundle, path: str) -> Predictor:
         encoder=encoder,
         head=head,
         target=target_from_record(config["target"]),
-        parameters=bundle.arrays,
+        parameters=read_parameters(bundle.arrays, _precision(config), f"{path}/{WEIGHTS}"),
         config={**config["options"], **{name: config[name] for name in _OWN}},
         path=path,
         model_id=bundle.model_id,
+        precision=_precision(config),
     )

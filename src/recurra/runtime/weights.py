@@ -2,14 +2,15 @@
 
 The layout is 8 bytes of header length (little-endian), a JSON header `{name: {dtype, shape, data_offsets}}`
 padded with spaces to a multiple of 8, then the arrays' bytes end to end. Written piece by piece, without a
-second copy of the weights; read as read-only views of the file's bytes.
+second copy of the weights; read as read-only views of the file's bytes. `BF16` is read as float32, the same
+numbers, and written for the float32 arrays that are named.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,6 +38,7 @@ _DTYPES = {
     "BOOL": "bool",
 }
 _CODES = {name: code for code, name in _DTYPES.items()}
+_BFLOAT16 = "BF16"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,20 +62,33 @@ def array_spec(value: ArraySpec | tuple[int, ...]) -> ArraySpec:
     return value if isinstance(value, ArraySpec) else ArraySpec(shape=tuple(value))
 
 
-def encode_arrays(arrays: Mapping[str, np.ndarray[Any, Any]]) -> Payload:
+def encode_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], *, bfloat16: Collection[str] = ()) -> Payload:
     """Return the safetensors content of `arrays` for `write_folder`; any memory layout and byte order.
 
-    Raises `DataError` for a dtype that is not stored (object, complex, text).
+    bfloat16: names of float32 arrays that are written in two bytes a number.
+    Raises `DataError` for a dtype that is not stored (object, complex, text), and for an array that bfloat16
+    cannot hold exactly.
     """
-    ordered = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    halved = frozenset(bfloat16)
+    sizes = {name: 2 if name in halved else array.dtype.itemsize for name, array in arrays.items()}
+    ordered = sorted(arrays, key=lambda name: (-sizes[name], name))
     header: dict[str, Any] = {}
     end = 0
     for name in ordered:
         array = arrays[name]
-        begin, end = end, end + array.nbytes
-        header[name] = {"dtype": _code(name, array), "shape": list(array.shape), "data_offsets": [begin, end]}
+        begin, end = end, end + array.size * sizes[name]
+        code = _bfloat16_code(name, array) if name in halved else _code(name, array)
+        header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [begin, end]}
     head = _encode_header(header)
-    return Payload(size=len(head) + end, write=partial(_write, head, [arrays[name] for name in ordered]))
+    contents = [(arrays[name], name in halved) for name in ordered]
+    return Payload(size=len(head) + end, write=partial(_write, head, contents))
+
+
+def _bfloat16_code(name: str, array: np.ndarray[Any, Any]) -> str:
+    plain = np.asarray(array, order="C")
+    if plain.dtype != np.float32 or np.any(plain.view(np.uint32) & np.uint32(0xFFFF)):
+        raise DataError(f"array {name!r} must be float32 numbers that bfloat16 can hold; round them first")
+    return _BFLOAT16
 
 
 def _code(name: str, array: np.ndarray[Any, Any]) -> str:
@@ -89,10 +104,12 @@ def _encode_header(header: Mapping[str, Any]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _write(head: bytes, arrays: list[np.ndarray[Any, Any]], sink: Sink) -> None:
+def _write(head: bytes, contents: list[tuple[np.ndarray[Any, Any], bool]], sink: Sink) -> None:
     sink.write(head)
-    for array in arrays:
+    for array, halved in contents:
         plain = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+        if halved:
+            plain = (plain.view("<u4") >> np.uint32(16)).astype("<u2")
         if plain.size:
             sink.write(plain.reshape(-1).view(np.uint8).data)
 
@@ -114,6 +131,12 @@ class _Range:
     spec: ArraySpec
     begin: int
     end: int
+    halved: bool = False
+
+    @property
+    def size(self) -> int:
+        """The bytes it takes in the file."""
+        return self.spec.size // 2 if self.halved else self.spec.size
 
 
 def _header(data: bytes, file: str) -> tuple[dict[str, Any], int]:
@@ -135,16 +158,17 @@ def _entry(name: str, value: Any, file: str) -> _Range:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise CorruptBundleError(f"{file}: {name!r} must have dtype, shape and data_offsets in the header")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
+    if not isinstance(dtype, str) or (dtype not in _DTYPES and dtype != _BFLOAT16):
         raise CorruptBundleError(f"{file}: {name!r} has the dtype {dtype!r}, which is not read")
     if not _is_shape(shape):
         raise CorruptBundleError(f"{file}: {name!r} has the malformed shape {_short(shape)}")
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise CorruptBundleError(f"{file}: {name!r} has the malformed data_offsets {_short(offsets)}")
-    entry = _Range(spec=ArraySpec(shape=tuple(shape), dtype=_DTYPES[dtype]), begin=offsets[0], end=offsets[1])
-    if entry.end - entry.begin != entry.spec.size:
+    spec = ArraySpec(shape=tuple(shape), dtype=_DTYPES.get(dtype, "float32"))
+    entry = _Range(spec=spec, begin=offsets[0], end=offsets[1], halved=dtype == _BFLOAT16)
+    if entry.end - entry.begin != entry.size:
         raise CorruptBundleError(
-            f"{file}: {name!r} of shape {_short(shape)} and dtype {dtype} is {entry.spec.size} bytes, "
+            f"{file}: {name!r} of shape {_short(shape)} and dtype {dtype} is {entry.size} bytes, "
             f"its data_offsets give {entry.end - entry.begin}"
         )
     return entry
@@ -183,6 +207,8 @@ def _check_ranges(entries: Mapping[str, _Range], size: int, file: str) -> None:
 def _view(data: bytes, start: int, entry: _Range, name: str, file: str) -> np.ndarray[Any, Any]:
     dtype = np.dtype(entry.spec.dtype)
     offset = start + entry.begin
+    if entry.halved:
+        return _widened(np.frombuffer(data, "<u2", math.prod(entry.spec.shape), offset), entry.spec.shape)
     raw = np.frombuffer(data, np.uint8, entry.end - entry.begin, offset)
     if dtype == np.bool_ and raw.max(initial=0) > 1:
         raise CorruptBundleError(f"{file}: {name!r} holds bytes that are neither true nor false")
@@ -192,6 +218,13 @@ def _view(data: bytes, start: int, entry: _Range, name: str, file: str) -> np.nd
         flat = flat.astype(dtype)
         flat.flags.writeable = False
     return flat.reshape(entry.spec.shape)
+
+
+def _widened(halves: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """bfloat16 as float32."""
+    whole = (halves.astype(np.uint32) << np.uint32(16)).view(np.float32).reshape(shape)
+    whole.flags.writeable = False
+    return whole
 
 
 def check_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], expected: Expected, file: str) -> None:

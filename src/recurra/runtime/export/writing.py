@@ -67,6 +67,7 @@ def export_onnx(predictor: Predictor, folder: str | os.PathLike[str]) -> Exporte
     """
     check_target(folder)
     _refuse_other(Path(folder))
+    _refuse_int8(predictor)
     _refuse_large(predictor)
     refused = step_refused(predictor)
     graphs = {BATCH_FILE: _checked(predictor, BATCH_FILE, batch_graph, batch_gap)}
@@ -115,6 +116,14 @@ def _refuse_other(folder: Path) -> None:
         return
     if kind != KIND:
         raise StorageError(f"could not write {folder}: a {kind} stands there; choose another folder")
+
+
+def _refuse_int8(predictor: Predictor) -> None:
+    if predictor.precision == "int8":
+        raise SpecError(
+            "the model answers with int8 kernels, which no ONNX graph reproduces; export the float32 model, "
+            "and have onnxruntime.quantization shrink the graph if need be"
+        )
 
 
 def _refuse_large(predictor: Predictor) -> None:
