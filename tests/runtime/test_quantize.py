@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from contracts.models import TEXTS, predictor, sequences
-from recurra.errors import CorruptBundleError, DataError, SpecError
+from recurra.errors import CorruptBundleError, DataError, InputError, SpecError
 from recurra.kernels import numpy_native
 from recurra.runtime import precision as bits
 from recurra.runtime.quantize import (
@@ -229,6 +229,15 @@ def test_scales_that_cannot_be_are_refused_on_loading():
     arrays = {"m": np.ones((2, 2), np.int8), "m.scale": np.array([1, np.nan], np.float32)}
     with pytest.raises(CorruptBundleError, match="scales of 'm' must be finite"):
         bits.read_parameters(arrays, "int8", "file")
+
+
+def test_the_workshop_takes_the_float32_model_only(tmp_path):
+    pytest.importorskip("torch")
+    from recurra import Classifier
+
+    folder = save_quantized(quantized(predictor(net()), "int8"), tmp_path / "small")
+    with pytest.raises(InputError, match="holds int8 weights"):
+        Classifier.load(folder)
 
 
 # ---- which one to ship -------------------------------------------------------------------------------------------

@@ -429,6 +429,11 @@ class SequenceEstimator(ABC):
         predictor = load_predictor(path)
         if predictor.task != cls.task:
             raise InputError(f"{path} holds a {predictor.task}; load it with recurra.load or its own class")
+        if predictor.precision != "float32":
+            raise InputError(
+                f"{path} holds {predictor.precision} weights, which predict and stream but are not trained on; "
+                "load it with recurra.load, or the float32 model here"
+            )
         made = cls._from_predictor(predictor)
         made.network_, made.encoder_, made.head_ = predictor.network, predictor.encoder, predictor.head
         made.target_, made.parameters_ = predictor.target, dict(predictor.parameters)
