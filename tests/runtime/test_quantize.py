@@ -24,6 +24,7 @@ from recurra.runtime.quantize import (
     save_quantized,
 )
 from recurra.runtime.store import load_predictor, save_predictor
+from recurra.runtime.verify import verify
 from recurra.runtime.weights import decode_arrays, encode_arrays
 from recurra.spec import Network
 from runtime.streaming import model_of, plain_signal, words
@@ -238,6 +239,15 @@ def test_the_workshop_takes_the_float32_model_only(tmp_path):
     folder = save_quantized(quantized(predictor(net()), "int8"), tmp_path / "small")
     with pytest.raises(InputError, match="holds int8 weights"):
         Classifier.load(folder)
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("bfloat16", 1e-5), ("int8", 0.05)])
+def test_verify_holds_smaller_models_to_the_same_bits_and_to_a_stated_tolerance(precision, allowed, tmp_path):
+    model = load_predictor(save_quantized(quantized(model_of(words(), "mean"), precision), tmp_path / "m"))
+    checks = {check.name: check for check in verify(model).checks}
+    assert all(check.passed for check in checks.values()), checks
+    assert checks["streamed = batch"].tolerance == 0
+    assert {check.tolerance for name, check in checks.items() if "double" in name} <= {allowed}
 
 
 # ---- which one to ship -------------------------------------------------------------------------------------------
