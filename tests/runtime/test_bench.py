@@ -82,8 +82,7 @@ def test_the_quick_cases_cover_what_figures_are_promised_for():
         assert (cell, "forward", "float32", 512, 32, "uniform", False) in kinds
         for both in (False, True):
             assert (cell, "train", "float32", 128, 32, "reviews", both) in kinds
-        for mode in ("forward", "train"):
-            assert (cell, mode, "bfloat16", 128, 32, "uniform", False) in kinds
+        assert (cell, "forward", "bfloat16", 128, 32, "uniform", False) in kinds
         assert (cell, "forward", "int8", 128, 1, "uniform", False) in kinds
 
 
@@ -162,9 +161,10 @@ def test_engines_take_turns_and_each_gives_its_median(monkeypatch):
     assert calls.count("fast") > calls.count("slow") >= 2 + 2 * timing.ROUNDS[0]
 
 
-def test_an_engine_that_is_far_too_slow_has_one_turn():
-    turns = timing._turns({"fast": 0.01, "slow": 100.0}, 5.0)
-    assert turns["slow"] == 1
+def test_an_engine_that_is_far_too_slow_is_not_called_again():
+    turns = timing._turns({"fast": 0.01, "slow": 100.0, "slower than its share": 3.0}, 5.0)
+    assert turns["slow"] == 0
+    assert turns["slower than its share"] == 1
     assert turns["fast"] >= timing.ROUNDS[0]
     assert timing._turns({"a": 1e-5, "b": 1e-5}, 1e9) == {"a": timing.ROUNDS[1], "b": timing.ROUNDS[1]}
     assert timing.interleaved({}, 1.0) == {}
@@ -183,14 +183,14 @@ def outcome():
 def test_the_record_has_the_agreed_keys_and_its_numbers_agree(outcome):
     record = json.loads(json.dumps(finite(to_json(outcome)), allow_nan=False))
     assert {"peak_gflops", "rows"} <= set(record)
-    for row, timed in zip(record["rows"], outcome.rows, strict=True):
+    for row, timed, check in zip(record["rows"], outcome.rows, record["checks"], strict=True):
         assert set(row) == ROW
         assert row["ms"] * row["gflops"] * 1e6 == pytest.approx(timed.case.flops)
         if kernels.engine()["native"]:
-            assert row["fraction_of_peak"] == pytest.approx(row["gflops"] / record["peaks"]["1"])
-    checks = {(check["case"], check["engine"]) for check in record["checks"]}
+            assert row["fraction_of_peak"] == pytest.approx(row["gflops"] / check["peak_gflops"])
+    checks = {(each["case"], each["engine"]) for each in record["checks"]}
     assert checks == {(row.case.label, row.engine) for row in outcome.rows}
-    assert all(0 <= check["difference"] <= check["tolerance"] for check in record["checks"])
+    assert all(0 <= each["difference"] <= each["tolerance"] for each in record["checks"])
 
 
 def test_ratios_are_of_our_time(outcome):

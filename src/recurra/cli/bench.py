@@ -31,9 +31,11 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="Most threads to measure with; all allowed if left out.", min=1)
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Timing per case, about.", min=0.0)] = 5.0,
+    seconds: Annotated[
+        float | None, typer.Option(help="Timing per case, about; 5 if left out, with --quick 2.", min=0.0)
+    ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Begin no case after so long; 60 if left out, without --quick.")
+        float | None, typer.Option(help="Begin no case after so long; 60 if left out, with --quick 5.")
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="SVG file: each engine's share of the machine's FMA peak.")
@@ -53,8 +55,13 @@ def bench(
     count = threads or kernels.get_num_threads()
     cases = measuring.quick(count) if quick else measuring.full(count)
     cases, engines = measuring.chosen(cases, only or [])
+    usual_seconds, usual_minutes = (2.0, 5.0) if quick else (5.0, 60.0)
     outcome = measuring.bench(
-        cases, engines, seconds=seconds, minutes=60.0 if minutes is None and not quick else minutes, say=say
+        cases,
+        engines,
+        seconds=usual_seconds if seconds is None else seconds,
+        minutes=usual_minutes if minutes is None else minutes,
+        say=say,
     )
     if plot is not None:
         from recurra.cli.bench_figure import figure

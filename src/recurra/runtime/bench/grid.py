@@ -28,7 +28,6 @@ def quick(threads: int) -> list[Case]:
     cases += [replace(base, cell=cell, bidirectional=True, **_REVIEWS) for cell in both]
     cases += [replace(base, cell=cell, **_STEP) for cell in (*both, "rnn")]
     cases += [replace(base, cell=cell, dtype="bfloat16") for cell in both]
-    cases += [replace(base, cell=cell, dtype="bfloat16", mode="train") for cell in both]
     cases += [replace(base, cell=cell, dtype="int8", **_STEP) for cell in both]
     cases += [
         replace(base, cell=cell, dtype=dtype, batch=1) for cell in both for dtype in ("float32", "int8")

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from recurra import kernels
 from recurra.kernels import engines
 
-_SECONDS = 0.3
+_SECONDS = 0.2
+_TURN = 0.02
 
 
 class Peaks:
@@ -29,6 +30,14 @@ class Peaks:
                 self.seen[count].append(float(native.fma_peak(_SECONDS, count)))
         finally:
             kernels.set_num_threads(held)
+
+    def between(self, threads: int) -> float | None:
+        """One short measurement between other work, to be set against what runs just before and after it."""
+        native = engines.native() if kernels.engine()["native"] else None
+        if native is None:
+            return None
+        self.seen[threads].append(float(native.fma_peak(_TURN, threads)))
+        return self.seen[threads][-1]
 
     def of(self, threads: int) -> float | None:
         """GF/s with so many threads; None where it was not measured."""

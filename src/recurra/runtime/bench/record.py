@@ -12,9 +12,9 @@ from recurra.runtime.bench.run import Outcome, Timed
 def to_json(outcome: Outcome) -> dict[str, Any]:
     """The record that `--json` prints.
 
-    peak_gflops is the float32 FMA peak with the most threads measured, peaks by number of threads; a row's
-    fraction_of_peak is of that with its own threads. checks: how far each answer was from ours in float32, and the
-    fastest turn.
+    peak_gflops is the float32 FMA peak with the most threads measured, the highest seen, peaks by number of
+    threads; a row's fraction_of_peak is of the peak measured between the turns of its case, which checks tell.
+    checks: besides, how far each answer was from ours in float32, and the fastest turn.
     """
     return {
         "peak_gflops": outcome.peaks.highest,
@@ -46,6 +46,7 @@ def _check(row: Timed) -> dict[str, Any]:
         "difference": row.difference,
         "tolerance": row.tolerance,
         "fastest_ms": row.fastest_ms,
+        "peak_gflops": row.peak,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import time
 import warnings
@@ -24,7 +25,8 @@ from recurra.runtime.bench.problem import Problem
 class Timed:
     """One engine on one case: milliseconds of one unit of work, and how far its answer is from ours in float32.
 
-    ms: the median over the turns; fastest_ms: the fastest turn.
+    ms: the median over the turns; fastest_ms: the fastest turn; peak: GF/s of the FMA loop, the median of
+    measurements between the turns, since neighbours on the same processor may halve what it gives.
     """
 
     case: Case
@@ -35,6 +37,7 @@ class Timed:
     tolerance: float
     compared: bool
     note: str = ""
+    peak: float | None = None
 
     @property
     def gflops(self) -> float:
@@ -64,9 +67,8 @@ class Outcome:
         return min(peers, key=lambda row: row.ms, default=None)
 
     def fraction(self, row: Timed) -> float | None:
-        """GF/s as a share of the float32 FMA peak with the same number of threads."""
-        peak = self.peaks.of(row.case.threads)
-        return None if peak is None else row.gflops / peak
+        """GF/s as a share of the float32 FMA peak, with the same number of threads, measured between the turns."""
+        return None if row.peak is None else row.gflops / row.peak
 
     def ratio(self, row: Timed) -> float | None:
         """How many times our time fits into this engine's; for ours: how many times it fits into the best peer's."""
@@ -102,8 +104,8 @@ def bench(
                 outcome.not_reached = len(cases) - place
                 break
             measure(case, engines, outcome, seconds)
-            outcome.peaks.measure()
             say(f"[{place + 1}/{len(cases)}] {case.label}: {_line(outcome, case)}")
+        outcome.peaks.measure()
     outcome.seconds = time.monotonic() - begin
     outcome.load = (before, _load())
     return outcome
@@ -133,13 +135,21 @@ def measure(case: Case, engines: Sequence[str], outcome: Outcome, seconds: float
             outcome.leave_out(
                 f"{engine} failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}", case
             )
-    times = timing.interleaved({name: made.run for name, made in ready.items()}, seconds)
+    peaks: list[float] = []
+
+    def each_round() -> None:
+        found = outcome.peaks.between(case.threads)
+        if found is not None:
+            peaks.append(found)
+
+    times = timing.interleaved({name: made.run for name, made in ready.items()}, seconds, each_round)
+    peak = statistics.median(peaks) if peaks else None
     compared = case.dtype != "float32" or len(ready) > 1
     for name, made in ready.items():
         outcome.rows.append(
             Timed(case=case, engine=name, ms=1e3 * times[name].median / made.per_run,
                   fastest_ms=1e3 * times[name].fastest / made.per_run, difference=gaps[name],
-                  tolerance=tolerance, compared=compared, note=made.note)
+                  tolerance=tolerance, compared=compared, note=made.note, peak=peak)
         )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ REST = 0.005
 """Seconds before every turn in which the threads of the engine before stop spinning."""
 TURN = 0.05
 """Seconds that one turn of a fast engine lasts."""
+SLOW = 0.5
+"""Seconds of a call from which on a turn is that call alone, without another to warm up."""
 ROUNDS = (3, 15)
 """Fewest and most rounds, but for engines that are too slow for it."""
 
@@ -32,18 +34,22 @@ class Seconds:
     fastest: float
 
 
-def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Seconds]:
+def interleaved(
+    runs: Mapping[str, Callable[[], Any]], seconds: float, each_round: Callable[[], None] = lambda: None
+) -> dict[str, Seconds]:
     """Seconds of a call of each, over rounds in which each has one turn, the order turned every round.
 
     A turn is a call that warms up and then calls that are timed, for some twentieth of a second; its value is
     their median. seconds: about how long all this may take; an engine that is much slower than the others has
-    fewer turns, at least one.
+    fewer turns, and one whose single call takes all that time is not called again. each_round: called before
+    every round.
     """
-    first = {name: min(clock(run), clock(run)) for name, run in runs.items()}
+    first = {name: _first(run) for name, run in runs.items()}
     turns = _turns(first, seconds)
-    values: dict[str, list[float]] = {name: [] for name in runs}
+    values: dict[str, list[float]] = {name: [first[name]] if turns[name] == 0 else [] for name in runs}
     names = list(runs)
     for place in range(max(turns.values(), default=0)):
+        each_round()
         at = place % len(names)
         for name in names[at:] + names[:at]:
             if place < turns[name]:
@@ -53,14 +59,23 @@ def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float) -> dict[s
     }
 
 
+def _first(run: Callable[[], Any]) -> float:
+    """Seconds of a call that is not the very first; of the faster of two where that costs little."""
+    found = clock(run)
+    return found if found > SLOW else min(found, clock(run))
+
+
 def _turns(first: Mapping[str, float], seconds: float) -> dict[str, int]:
     """How many turns each has: the same for all, less for those that would use up more than their share."""
     fewest, most = ROUNDS
-    cost = {name: REST + max(TURN, t) + t for name, t in first.items()}
+    cost = {name: REST + max(TURN, t) + (0 if t > SLOW else t) for name, t in first.items()}
     common = max(fewest, min(most, int(seconds / max(sum(cost.values()), 1e-9))))
     share = seconds / max(len(first), 1)
-    return {name: max(1, min(common, max(int(share / c), fewest if c * fewest < seconds else 1)))
-            for name, c in cost.items()}  # fmt: skip
+    return {
+        name: 0 if first[name] > max(seconds, SLOW) else max(1, min(common, max(int(share / c), few)))
+        for name, c in cost.items()
+        for few in [fewest if c * fewest < share else 1]
+    }
 
 
 def _turn(run: Callable[[], Any], expected: float) -> float:
@@ -69,7 +84,7 @@ def _turn(run: Callable[[], Any], expected: float) -> float:
     gc.disable()
     try:
         time.sleep(REST)
-        if expected < 1.0:
+        if expected <= SLOW:
             run()
         return statistics.median(clock(run) for _ in range(calls))
     finally:
