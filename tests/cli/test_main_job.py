@@ -96,12 +96,8 @@ def test_compare_prints_rows_verdict_and_report(table, tmp_path, capsys):
     record = json.loads(out)
     assert code == 0
     kinds = {row["name"]: row["kind"] for row in record["rows"]}
-    assert kinds == {
-        "gru": "recurrent",
-        "lstm": "recurrent",
-        "majority": "baseline",
-        "tf-idf + logistic": "baseline",
-    }
+    assert {name for name, kind in kinds.items() if kind == "recurrent"} >= {"gru", "lstm"}
+    assert {name for name, kind in kinds.items() if kind == "baseline"} >= {"majority", "tf-idf + logistic"}
     for row in record["rows"]:
         assert {"name", "kind", "scores", "intervals", "parameters", "seconds"} <= set(row)
     assert record["verdict"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import recurra as rc
 from recurra.errors import InputError, SpecError
-from recurra.evaluation import judging
-from recurra.evaluation.compare import compare
+from recurra.evaluation.compare import _best, compare
 from shared import assert_noticed
 from tasks.made import signals, small, texts
 
@@ -16,15 +17,24 @@ from tasks.made import signals, small, texts
 @pytest.fixture(scope="module")
 def outcome():
     networks = {"lstm": small("lstm", epochs=6), "rnn": small("rnn", epochs=1)}
-    return compare(networks, *texts(200), seeds=2)
+    return compare(networks, *texts(200), seeds=2, baselines=["majority", "tf-idf + logistic", "cnn"])
 
 
-def test_rows_are_networks_then_baselines_with_every_seed(outcome):
-    assert [row.kind for row in outcome.rows] == ["recurrent", "recurrent", "baseline", "baseline"]
-    assert len(outcome.row("lstm").seeds) == 2
+def test_rows_are_networks_their_ensemble_then_baselines(outcome):
+    names = [(row.name, row.kind) for row in outcome.rows]
+    assert names[:3] == [("lstm", "recurrent"), ("rnn", "recurrent"), ("lstm, 2 together", "recurrent")]
+    assert [kind for _, kind in names[3:]] == ["baseline"] * 3
     assert outcome.sizes == {"train": 120, "validation": 40, "test": 40}
-    low, high = outcome.row("lstm").intervals["accuracy"]
-    assert low <= outcome.row("lstm").scores["accuracy"] <= high
+
+
+def test_every_seed_of_networks_is_reported_and_the_interval_holds_their_mean(outcome):
+    for name in ("lstm", "cnn"):
+        row = outcome.row(name)
+        assert len(row.seeds) == 2
+        assert row.scores["accuracy"] == pytest.approx(np.mean([s["accuracy"] for s in row.seeds]))
+        low, high = row.intervals["accuracy"]
+        assert low <= row.scores["accuracy"] <= high
+    assert len(outcome.row("majority").seeds) == 1
 
 
 def test_order_is_worth_more_than_the_bag_of_words(outcome):
@@ -33,22 +43,42 @@ def test_order_is_worth_more_than_the_bag_of_words(outcome):
     assert outcome.verdict.startswith("lstm beats")
 
 
-def test_the_winner_is_chosen_on_validation_and_not_on_test(outcome):
-    from dataclasses import replace
+def test_there_is_a_difference_to_every_baseline_with_interval_and_adjusted_p(outcome):
+    assert {one.baseline for one in outcome.differences} == {"majority", "tf-idf + logistic", "cnn"}
+    for one in outcome.differences:
+        assert one.low <= one.value <= one.high
+        assert one.p_value <= one.p_adjusted <= min(1.0, 3 * one.p_value)
+        assert one.units == 40
+        assert one.effect_interval[0] <= one.effect_size <= one.effect_interval[1]
+    record = outcome.to_dict()
+    assert record["main_score"] == "accuracy"
+    assert record["difference"]["baseline"] == outcome.baseline
+    assert {row["name"] for row in record["rows"] if "winner_ahead" in row} == {
+        one.baseline for one in outcome.differences
+    }
 
-    from recurra.evaluation.compare import _best
 
-    rows = [row for row in outcome.rows if row.kind == "recurrent"]
-    flattered = [replace(row, scores={"accuracy": float(row.name == "rnn")}) for row in rows]
+def test_the_ensemble_is_the_mean_of_the_seeds_and_never_the_winner(outcome):
+    row = outcome.row("lstm, 2 together")
+    np.testing.assert_array_equal(row.answers[0], outcome.row("lstm").answers.mean(axis=0))
+    flattered = [replace(r, validation={"accuracy": 1.0}) if r is row else r for r in outcome.rows]
     assert _best(flattered, outcome.judge).name == "lstm"
+
+
+def test_the_winner_is_chosen_on_validation_and_not_on_test(outcome):
+    flattered = [replace(row, scores={"accuracy": float(row.name == "rnn")}) for row in outcome.rows]
+    assert _best(flattered, outcome.judge).name == "lstm"
+
+
+def test_sizes_time_and_latency_are_taken_of_every_row(outcome):
+    for row in outcome.rows:
+        assert row.parameters > 0
+        assert row.latency_ms > 0
+        assert row.seconds >= 0
 
 
 def test_the_overfitting_gap_is_taken_in_evaluation_mode(outcome):
     row = outcome.row("lstm")
-    model = row.estimator
-    train = outcome.parts["train"]
-    scores = [model.scores(train.inputs, train.targets)["accuracy"]]
-    assert min(abs(row.train["accuracy"] - s) for s in scores) < 0.2
     assert row.gap == pytest.approx(row.train["accuracy"] - row.validation["accuracy"])
 
 
@@ -63,60 +93,83 @@ def test_signals_and_numbers_have_baselines_of_their_own():
     inputs, labels = signals(60)
     network = rc.Network(cell="gru", hidden_size=4, num_layers=1)
     classes = compare({"gru": rc.Classifier(network, rc.Training(epochs=1))}, inputs, labels, seeds=1)
-    assert [row.name for row in classes.rows] == ["gru", "majority", "summary + logistic"]
+    names = [row.name for row in classes.rows]
+    assert names[:4] == ["gru", "majority", "summary + logistic", "1-NN DTW"]
     numbers = np.array([row.mean() for row in inputs])
     found = compare({"gru": rc.Regressor(network, rc.Training(epochs=1))}, inputs, numbers, seeds=1)
-    assert [row.name for row in found.rows] == ["gru", "mean", "summary + ridge"]
+    assert [row.name for row in found.rows][:4] == ["gru", "mean", "summary + ridge", "1-NN DTW"]
+    assert found.difference.value < 0
     assert "not justified" in found.verdict
 
 
-def test_unknown_baselines_and_mixed_tasks_are_refused():
+def test_folds_test_every_sequence_once_and_bring_a_second_opinion():
+    inputs, labels = signals(60)
+    network = rc.Network(cell="gru", hidden_size=4, num_layers=1)
+    model = rc.Classifier(network, rc.Training(epochs=1))
+    found = compare({"gru": model}, inputs, labels, seeds=2, folds=3, baselines=["majority"])
+    row = found.row("gru")
+    assert row.evidence.ingredients.shape == (2, 60, 1)
+    assert len(row.fold_scores) == 3
+    assert found.difference.units == 60
+    assert 0 <= found.difference.fold_p <= 1
+
+
+def test_groups_are_never_in_two_parts_and_are_the_unit_of_the_test():
+    inputs, labels = signals(60)
+    groups = [f"speaker {i % 12}" for i in range(60)]
+    network = rc.Network(cell="gru", hidden_size=4, num_layers=1)
+    model = rc.Classifier(network, rc.Training(epochs=1))
+    options = {"groups": groups, "baselines": ["majority"]}
+    folded = compare({"gru": model}, inputs, labels, seeds=1, folds=3, **options)
+    assert folded.difference.units == 12
+    single = compare({"gru": model}, inputs, labels, seeds=1, **options)
+    assert 1 < single.difference.units < 12
+
+
+def test_a_learning_curve_holds_the_winner_and_every_baseline():
+    found = compare(
+        {"lstm": small("lstm", epochs=1)}, *texts(160), seeds=1, baselines=["majority"], learning_curve=True
+    )
+    curve = found.to_dict()["learning_curve"]
+    assert curve["sizes"] == [12, 24, 48, 96]
+    assert set(curve["rows"]) == {"lstm", "majority"}
+    assert curve["rows"]["lstm"]["scores"][-1] == pytest.approx(found.row("lstm").scores["accuracy"])
+
+
+def test_unknown_baselines_mixed_tasks_and_idle_options_are_refused():
     with pytest.raises(SpecError, match="did you mean 'majority'"):
         compare({"a": small()}, *texts(40), baselines=["majorty"])
     with pytest.raises(InputError, match="one task"):
         compare({"a": small(), "b": rc.Regressor()}, *texts(40))
     with pytest.raises(InputError, match="at least one estimator"):
         compare({}, *texts(40))
+    with pytest.raises(InputError, match="named as a baseline"):
+        compare({"majority": small()}, *texts(40))
+    with pytest.raises(InputError, match="folds above 1"):
+        compare({"a": small()}, *texts(40), folds=2, split={"train": [0]})
 
 
-def _rates(shift: float, rounds: int = 200) -> float:
-    """Share of made experiments in which a difference is found between models whose accuracies differ by `shift`."""
-    found = 0
-    for round_ in range(rounds):
-        generator = np.random.default_rng(round_)
-        first = (generator.random((1, 150)) < 0.7 + shift).astype(float)[:, :, None]
-        second = (generator.random((1, 150)) < 0.7).astype(float)[:, :, None]
-        outcome = judging.difference(first, second, judging.ACCURACY, seed=round_)
-        found += outcome.low > 0 or outcome.high < 0
-    return found / rounds
+class _ChosenOnTest:
+    """Chooses by the test score, as one must not."""
+
+    def __enter__(self):
+        from recurra.evaluation import compare as module
+
+        self.module, self.kept = module, module._best
+        module._best = lambda rows, judge: max(
+            (r for r in rows if r.kind == "recurrent" and r.members == 1), key=lambda r: r.scores["accuracy"]
+        )
+
+    def __exit__(self, *_):
+        self.module._best = self.kept
 
 
-def test_the_paired_bootstrap_has_few_false_positives_and_enough_power():
-    assert _rates(0.0) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
-    assert _rates(0.2) > 0.9
+def test_a_choice_by_the_test_split_would_be_noticed(outcome):
+    from recurra.evaluation import compare as module
 
-
-def test_the_difference_is_paired():
-    """Two models that are right on the same sequences differ less surely than unpaired ones would."""
-    generator = np.random.default_rng(0)
-    right = generator.random((1, 400, 1)) < 0.6
-    better = right.copy()
-    better[0, np.flatnonzero(~right[0, :, 0])[:12], 0] = True
-    first, second = better.astype(float), right.astype(float)
+    rows = [replace(row, scores={"accuracy": float(row.name == "rnn")}) for row in outcome.rows]
 
     def check() -> None:
-        assert judging.difference(first, second, judging.ACCURACY).low > 0
+        assert module._best(rows, outcome.judge).name == "lstm"
 
-    class Unpaired:
-        def __enter__(self):
-            self.kept = second.copy()
-            second[0] = second[0][np.random.default_rng(1).permutation(400)]
-            self.plain = judging.scores_drawn
-            seeds = iter(range(10))
-            judging.scores_drawn = lambda i, j, seed, **k: self.plain(i, j, seed=next(seeds), **k)
-
-        def __exit__(self, *_):
-            second[:] = self.kept
-            judging.scores_drawn = self.plain
-
-    assert_noticed(Unpaired(), check)
+    assert_noticed(_ChosenOnTest(), check)

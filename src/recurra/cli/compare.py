@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -34,33 +36,55 @@ def compare(
         str, typer.Option(help=f"Comma-separated: {', '.join(NETWORKS)}.")
     ] = "lstm,gru,bilstm",
     seeds: Annotated[int, typer.Option(help="How often each network is trained.")] = 3,
-    baselines: Annotated[str, typer.Option(help="auto, none, or names separated by commas.")] = "auto",
+    baselines: Annotated[
+        str,
+        typer.Option(help="auto (no more in all than the networks cost), all, none, or names with commas."),
+    ] = "auto",
+    folds: Annotated[
+        int,
+        typer.Option(help="Folds in which every sequence is tested once, by --group if given; 1: one split."),
+    ] = 1,
+    learning_curve: Annotated[
+        bool,
+        typer.Option("--learning-curve", help="Also train on an eighth, a quarter and a half of the data."),
+    ] = False,
+    jobs: Annotated[int, typer.Option(help="Trainings at once, each in a process.", min=1)] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Train everything anew, also what is there.")
+    ] = False,
     test: o.TestData = None,
     json_output: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Train several networks with several seeds beside the baselines; save the winner and a report."""
-    from recurra.cli.building import check_task, divide, estimator, read_data
-    from recurra.cli.fit import opening
+    """Train several networks with several seeds beside the baselines; save the winner and a report.
+
+    Every run is kept in OUTPUT.runs; the same command goes on where it was stopped.
+    """
+    from recurra.cli.building import check_task, estimator, read_data
+    from recurra.cli.parting import parted
     from recurra.evaluation.compare import compare_parts
     from recurra.evaluation.record import save_comparison
     from recurra.storage import check_target
-    from recurra.tasks.materials import materials
 
     task = check_task(task)
     check_target(output)
+    names = _names(networks)
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
-    divided = divide(dataset, chosen.data, held)
-    for note in opening(dataset, divided):
+    made = {name: estimator(task, _with(chosen, name), dataset) for name in names}
+    divided = parted(dataset, chosen.data, held, folds)
+    for note in divided.notes:
         say(note)
-    made = {name: estimator(task, _with(chosen, name), dataset) for name in _names(networks)}
     outcome = compare_parts(
         made,
-        {name: materials(part) for name, part in divided.parts.items()},
-        notes=(divided.sizes,),
+        divided.folds,
+        units=divided.units,
+        notes=(divided.how,),
         seeds=seeds,
-        baselines=baselines if baselines in ("auto", "none") else baselines.split(","),
+        baselines=baselines if baselines in ("auto", "all", "none") else _listed(baselines),
+        learning_curve=learning_curve,
+        jobs=jobs,
+        cache=_cache(output, fresh),
         on_row=None if quiet else say,
         progress="bar" if not quiet and progress_kind(json_output=json_output) == "bar" else None,
     )
@@ -72,8 +96,20 @@ def compare(
     print(f"\nwinner saved in {output}\nreport: {record['report']}")
 
 
+def _cache(output: Path, fresh: bool) -> Path:
+    """Where the runs of this output are kept: beside it."""
+    folder = output.with_name(output.name + ".runs")
+    if fresh and folder.is_dir():
+        shutil.rmtree(folder)
+    return folder
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
 def _names(networks: str) -> list[str]:
-    names = [name.strip() for name in networks.split(",") if name.strip()]
+    names = _listed(networks)
     for name in names:
         if name not in NETWORKS:
             raise SpecError(

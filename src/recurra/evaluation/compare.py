@@ -1,95 +1,66 @@
-"""Several networks and the cheap baselines on the same splits, with several seeds, a test and a verdict."""
+"""Several networks and the baselines on the same splits, with several seeds, a test and a verdict."""
 
 from __future__ import annotations
 
-import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recurra.data.splits import by_column, stratified
-from recurra.data.text import Characters
 from recurra.errors import InputError
-from recurra.evaluation import judging
-from recurra.evaluation.baselines import Baseline, choose
-from recurra.evaluation.judging import Difference, Judge
+from recurra.evaluation.baselines import BASELINES, choose
+from recurra.evaluation.curve import learning_curve as curve_of
+from recurra.evaluation.entries import Entry, ensemble, entry
+from recurra.evaluation.folding import k_splits, one_split, parts_of, units_of
+from recurra.evaluation.grid import Grid
+from recurra.evaluation.judging import Judge, Question
+from recurra.evaluation.runs import PARTS, Job, Parts, Run, blank, question_of, setting_of
+from recurra.evaluation.store import RunStore
+from recurra.evaluation.verdict import Difference, adjusted, difference, verdict
+from recurra.metrics.checks import MetricWarning
+from recurra.metrics.significance import corrected_resampled_t
 from recurra.ragged import Array
 from recurra.tasks.estimator import SequenceEstimator
 from recurra.tasks.materials import Materials, materials
-
-PARTS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One row of a comparison.
-
-    kind: "recurrent" or "baseline". seeds: per seed the test scores; scores, spread: their mean and standard
-    deviation. validation, train: mean scores there, in evaluation mode at the restored weights. gap: main score on
-    train minus on validation (sign turned where less is better), so that overfitting is positive.
-    parts: parameters by part. seconds: mean training time. answers: (seeds, S, ...) on test.
-    """
-
-    name: str
-    kind: str
-    seeds: tuple[Mapping[str, float], ...]
-    scores: Mapping[str, float]
-    spread: Mapping[str, float]
-    intervals: Mapping[str, tuple[float, float]]
-    validation: Mapping[str, float]
-    train: Mapping[str, float]
-    gap: float
-    parameters: int
-    parts: Mapping[str, int]
-    megabytes: float
-    seconds: float
-    ingredients: Array
-    answers: Array
-    estimator: SequenceEstimator | None = None
-    best_seed: int = 0
-    histories: tuple[Any, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """What `--json` prints of the row."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "scores": dict(self.scores),
-            "spread": dict(self.spread),
-            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
-            "seeds": [dict(scores) for scores in self.seeds],
-            "validation": dict(self.validation),
-            "train": dict(self.train),
-            "overfitting_gap": self.gap,
-            "parameters": self.parameters,
-            "parts": dict(self.parts),
-            "megabytes": round(self.megabytes, 3),
-            "seconds": round(self.seconds, 3),
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """The outcome of `compare`.
 
-    winner: name of the recurrent row that is best on validation; baseline: likewise of the baselines.
-    difference: by how much the winner is better than that baseline on test. verdict: all of it in a sentence.
-    parts: the data of each split; coded: the encoded targets of the test split.
+    winner: name of the recurrent row that is best on validation; differences: by how much it is better than each
+    baseline on test, with Holm-adjusted p-values; baseline: the one that it is least ahead of, and difference:
+    that to it. verdict: all of it in a sentence.
+    parts: the data of each split of the first fold; coded: the encoded targets of its test split. folds: how many.
+    curve: the learning curve, where it was asked for. trained: runs that were trained, not taken from the cache.
     """
 
     task: str
     judge: Judge
     rows: tuple[Entry, ...]
     winner: str
-    baseline: str | None
-    difference: Difference | None
+    differences: tuple[Difference, ...]
     verdict: str
     sizes: Mapping[str, int]
     notes: tuple[str, ...]
     parts: Mapping[str, Materials]
     coded: Array
+    folds: int = 1
+    curve: Mapping[str, Any] | None = None
+    trained: int = 0
+
+    @property
+    def difference(self) -> Difference | None:
+        """The smallest lead over a baseline, or the largest lag; None without baselines."""
+        return min(self.differences, key=lambda one: one.value, default=None)
+
+    @property
+    def baseline(self) -> str | None:
+        """The baseline that `difference` is to."""
+        return None if self.difference is None else self.difference.baseline
 
     def row(self, name: str) -> Entry:
         """The row of that name."""
@@ -97,7 +68,7 @@ class Comparison:
 
     @property
     def best(self) -> SequenceEstimator:
-        """The winner's estimator, of the seed that is best on validation."""
+        """The winner's estimator, of the seed that is best on validation (of the first fold)."""
         found = self.row(self.winner).estimator
         assert found is not None
         return found
@@ -105,23 +76,31 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints: rows, verdict, and what they rest on."""
         found = self.difference
+        behind = {one.baseline: one.to_dict() for one in self.differences}
         return {
-            "rows": [row.to_dict() for row in self.rows],
+            "rows": [{**row.to_dict(), **_lead(behind.get(row.name))} for row in self.rows],
             "verdict": self.verdict,
             "winner": self.winner,
             "baseline": self.baseline,
             "main_score": self.judge.score,
-            "difference": None
-            if found is None
-            else {"value": found.value, "interval": [found.low, found.high], "p_value": found.p_value},
+            "difference": None if found is None else found.to_dict(),
+            "differences": [one.to_dict() for one in self.differences],
             "sizes": dict(self.sizes),
+            "folds": self.folds,
             "notes": list(self.notes),
+            **({} if self.curve is None else {"learning_curve": dict(self.curve)}),
         }
 
     def __str__(self) -> str:
         from recurra.report.terminal import comparison_table
 
-        return comparison_table([row.to_dict() for row in self.rows]) + f"\n{self.verdict}"
+        made = self.to_dict()
+        table = comparison_table(made["rows"], winner=self.winner, main=self.judge.score)
+        return table + f"\n{self.verdict}"
+
+
+def _lead(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if found is None else {"winner_ahead": dict(found)}
 
 
 def compare(
@@ -135,15 +114,25 @@ def compare(
     split: Mapping[str, Array] | None = None,
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2),
     split_seed: int = 0,
+    folds: int = 1,
+    groups: Any = None,
+    learning_curve: bool = False,
+    jobs: int = 1,
+    cache: str | Path | None = None,
     on_row: Callable[[str], None] | None = None,
     progress: str | None = None,
 ) -> Comparison:
-    """Train every network with every seed and the baselines, all on one split, and judge them.
+    """Train every network with every seed and the baselines, all on the same splits, and judge them.
 
     networks: name -> estimator, all of one task. inputs, targets, static: as `fit`; a `Dataset` brings its split.
     seeds: how often each network is trained; the k-th time with its own seed + k.
-    baselines: "auto", "none", or names. split: name of part -> row numbers; None: the data's own, else stratified
-        by `shares`. on_row: told in words what is being done.
+    baselines: "auto" (what is cheap, and no more in all than the networks cost), "all", "none", or names.
+    split: name of part -> row numbers; None: the data's own, else stratified by `shares`.
+    folds: above 1, that many folds in which every sequence is tested once; the data's own split is not used.
+    groups: (S,) equal values (a speaker, a device) never stand in two parts, and are the unit of the tests.
+    learning_curve: whether the winner and the baselines are also trained on parts of the training split.
+    jobs: processes that train at once. cache: folder that keeps every run, from which a comparison that was
+        stopped goes on; None: none. on_row: told in words what is being done.
 
     The best network is chosen on validation; the test split is scored once per seed, and every seed is reported.
     """
@@ -151,236 +140,182 @@ def compare(
     given = materials(inputs, targets, static)
     if given.targets is None:
         raise InputError("targets must be given: one per sequence")
-    parts, notes = _parts(given, split, shares, split_seed)
+    if folds > 1 and split is not None:
+        raise InputError("split has no effect with folds above 1; leave one of them out")
+    if folds > 1:
+        splits, note = k_splits(given, folds, validation=shares[1], seed=split_seed, groups=groups)
+    else:
+        splits, note = one_split(given, split=split, shares=shares, seed=split_seed, groups=groups)
     return compare_parts(
-        networks, parts, seeds=seeds, baselines=baselines, notes=notes, on_row=on_row, progress=progress
+        networks,
+        [parts_of(given, one) for one in splits],
+        units=units_of(groups, splits),
+        seeds=seeds,
+        baselines=baselines,
+        notes=(note,),
+        learning_curve=learning_curve,
+        jobs=jobs,
+        cache=cache,
+        on_row=on_row,
+        progress=progress,
     )
 
 
 def compare_parts(
     networks: Mapping[str, SequenceEstimator],
-    parts: Mapping[str, Materials],
+    parts: Parts | Sequence[Parts],
     *,
+    units: Array | None = None,
     seeds: int = 3,
     baselines: Any = "auto",
     notes: tuple[str, ...] = (),
+    learning_curve: bool = False,
+    jobs: int = 1,
+    cache: str | Path | None = None,
     on_row: Callable[[str], None] | None = None,
     progress: str | None = None,
 ) -> Comparison:
-    """As `compare`, on parts "train", "validation" and "test" that are divided already."""
-    task = _task(networks)
+    """As `compare`, on parts "train", "validation" and "test" that are divided already, or such parts per fold.
+
+    units: (S,) number of the group of each test sequence, of all folds in order; None: each is its own unit.
+    """
+    _task(networks)
     if seeds < 1:
         raise InputError(f"seeds must be at least 1, got {seeds}; usual: 3-5")
-    kinds = choose(baselines, task=task, kind=parts["train"].kind)
+    folds = [parts] if isinstance(parts, Mapping) else list(parts)
     say = on_row or (lambda _: None)
-    say("split: " + ", ".join(f"{len(parts[name])} {name}" for name in PARTS))
-    rows = [_network_row(name, made, parts, seeds, say, progress) for name, made in networks.items()]
-    coded = _coded(rows[0].estimator, parts)
-    some = next(iter(networks.values()))
-    for kind in kinds:
-        say(f"baseline {kind.name}")
-        rows.append(_baseline_row(kind, rows[0].estimator, some, parts, coded))
-    return _concluded(task, rows, parts, coded, notes)
+    say("split: " + ", ".join(f"{len(folds[0][name])} {name}" for name in PARTS))
+    asked = next(iter(networks.values()))
+    blanks = [blank(asked, fold) for fold in folds]
+    setting = setting_of(asked, blanks[0])
+    chosen = choose(
+        baselines, setting, folds[0]["train"].kind, sizes=_sizes(folds[0], blanks[0]), networks=len(networks)
+    )
+    for note in chosen.notes:
+        say(note)
+    planned = _planned(networks, [kind.name for kind in chosen.kinds], len(folds), seeds)
+    store = None if cache is None else RunStore(cache)
+    grid = Grid(folds=folds, store=store, jobs=jobs, say=on_row, progress=progress)
+    runs = grid.alone(grid.run(planned), planned)
+    question = question_of(blanks[0])
+    coded = [
+        {part: empty.coded(fold[part]) for part in PARTS} for empty, fold in zip(blanks, folds, strict=True)
+    ]
+    rows = _rows(networks, runs, question, units, coded)
+    made = _concluded(question, rows, folds, coded, units, (*notes, *chosen.notes), runs)
+    if learning_curve:
+        wanted = [job for job in planned if job.kind == "baseline" or job.row == made.winner]
+        made = replace(made, curve=curve_of(grid, wanted, question.judge, units))
+    return replace(made, trained=grid.trained)
 
 
 def _task(networks: Mapping[str, SequenceEstimator]) -> str:
     if not networks:
         raise InputError("networks must name at least one estimator, got none")
+    for name in networks:
+        if name in BASELINES:
+            raise InputError(
+                f"a network must not be named as a baseline is, got {name!r}; choose another name"
+            )
     tasks = {estimator.task for estimator in networks.values()}
     if len(tasks) > 1:
         raise InputError(f"networks must all be of one task, got {', '.join(sorted(tasks))}")
     return tasks.pop()
 
 
-def _parts(
-    given: Materials,
-    split: Mapping[str, Array] | None,
-    shares: tuple[float, float, float],
-    seed: int,
-) -> tuple[dict[str, Materials], tuple[str, ...]]:
-    if split is not None:
-        return {name: given.select(np.asarray(split[name])) for name in PARTS}, ("split as given",)
-    targets = given.targets
-    found = (
-        stratified(targets, shares, seed) if given.split is None else by_column(given.split, targets=targets)
-    )
-    made = {name: given.select(rows) for name, rows in zip(PARTS, found.parts(), strict=True)}
-    return made, (found.sizes,)
+def _sizes(parts: Parts, empty: SequenceEstimator) -> tuple[int, int, int]:
+    lengths = empty.encode_materials(parts["train"]).lengths
+    return len(parts["train"]), len(parts["validation"]) + len(parts["test"]), int(lengths.max(initial=1))
 
 
-def _judge(estimator: SequenceEstimator) -> Judge:
-    if estimator.task == "regressor":
-        return judging.RMSE
-    return judging.F1_MICRO if getattr(estimator, "multilabel_", False) else judging.ACCURACY
+def _planned(
+    networks: Mapping[str, SequenceEstimator], baselines: Sequence[str], folds: int, seeds: int
+) -> list[Job]:
+    """Every run: the networks first, which take longest; a baseline without chance is run once per fold."""
+    asked = next(iter(networks.values()))
+    first = {name: 0 if made.training is None else made.training.seed for name, made in networks.items()}
+    begin = next(iter(first.values()))
+    jobs = [
+        Job(row=name, kind="recurrent", fold=fold, seed=first[name] + k, estimator=made)
+        for name, made in networks.items()
+        for fold in range(folds)
+        for k in range(seeds)
+    ]
+    return jobs + [
+        Job(row=name, kind="baseline", fold=fold, seed=begin + k, estimator=asked)
+        for name in baselines
+        for fold in range(folds)
+        for k in range(seeds if BASELINES[name].neural else 1)
+    ]
 
 
-def _network_row(
-    name: str,
-    estimator: SequenceEstimator,
-    parts: Mapping[str, Materials],
-    seeds: int,
-    say: Callable[[str], None],
-    progress: str | None,
-) -> Entry:
-    fitted, taken = [], []
-    first = estimator.training.seed if estimator.training is not None else 0
-    for seed in range(first, first + seeds):
-        say(f"{name}, seed {seed}")
-        again = type(estimator)(**estimator.get_params(deep=False)).set_params(training__seed=seed)
-        begin = time.perf_counter()
-        train, held = parts["train"], parts["validation"]
-        again.fit(
-            train.inputs,
-            train.targets,
-            static=train.static,
-            validation_data=(held.inputs, held.targets, held.static),
-            progress=progress,
-        )
-        taken.append(time.perf_counter() - begin)
-        fitted.append(again)
-    judge = _judge(fitted[0])
-    coded = _coded(fitted[0], parts)
-    answers = {part: [model.answers(parts[part]) for model in fitted] for part in PARTS}
-    score = {part: [_scores(fitted[0], a, coded[part]) for a in answers[part]] for part in PARTS}
-    sign = 1.0 if judge.rises else -1.0
-    on_held = [scores[judge.score] for scores in score["validation"]]
-    best = int(np.argmax(sign * np.asarray(on_held)))
-    summary = fitted[0].summary()
-    ingredients = np.stack(
-        [
-            judge.ingredients(model.decided(a), coded["test"])
-            for model, a in zip(fitted, answers["test"], strict=True)
-        ]
-    )
-    return Entry(
-        name=name,
-        kind="recurrent",
-        seeds=tuple(score["test"]),
-        scores=_mean(score["test"]),
-        spread=_deviation(score["test"]),
-        intervals={judge.score: judging.interval(ingredients, judge)},
-        validation=_mean(score["validation"]),
-        train=_mean(score["train"]),
-        gap=sign * (_mean(score["train"])[judge.score] - _mean(score["validation"])[judge.score]),
-        parameters=summary.parameters,
-        parts=summary.parts,
-        megabytes=summary.megabytes,
-        seconds=float(np.mean(taken)),
-        ingredients=ingredients,
-        answers=np.stack(answers["test"]),
-        estimator=fitted[best],
-        best_seed=best,
-        histories=tuple(model.history_ for model in fitted),
-    )
-
-
-def _baseline_row(
-    kind: type[Baseline],
-    fitted: SequenceEstimator | None,
-    asked: SequenceEstimator,
-    parts: Mapping[str, Materials],
-    coded: Mapping[str, Array],
-) -> Entry:
-    assert fitted is not None
-    judge = _judge(fitted)
-    baseline = kind(
-        outputs=fitted.head_.outputs,
-        multilabel=bool(getattr(fitted, "multilabel_", False)),
-        characters=isinstance(asked.inputs, Characters),
-    )
-    begin = time.perf_counter()
-    baseline.fit(parts["train"], coded["train"])
-    seconds = time.perf_counter() - begin
-    answers = {part: baseline.answer(parts[part]) for part in PARTS}
-    score = {part: _scores(None, answers[part], coded[part], like=fitted) for part in PARTS}
-    ingredients = judge.ingredients(_baseline_decisions(fitted, answers["test"]), coded["test"])[None]
-    sign = 1.0 if judge.rises else -1.0
-    return Entry(
-        name=kind.name,
-        kind="baseline",
-        seeds=(score["test"],),
-        scores=score["test"],
-        spread=dict.fromkeys(score["test"], 0.0),
-        intervals={judge.score: judging.interval(ingredients, judge)},
-        validation=score["validation"],
-        train=score["train"],
-        gap=sign * (score["train"][judge.score] - score["validation"][judge.score]),
-        parameters=baseline.parameters(),
-        parts={kind.name: baseline.parameters()},
-        megabytes=baseline.parameters() * 8 / 2**20,
-        seconds=seconds,
-        ingredients=ingredients,
-        answers=answers["test"][None],
-    )
-
-
-def _concluded(
-    task: str,
-    rows: Sequence[Entry],
-    parts: Mapping[str, Materials],
-    coded: Mapping[str, Array],
-    notes: tuple[str, ...],
-) -> Comparison:
-    model = rows[0].estimator
-    assert model is not None
-    judge = _judge(model)
-    winner = _best([row for row in rows if row.kind == "recurrent"], judge)
-    others = [row for row in rows if row.kind == "baseline"]
-    baseline = _best(others, judge) if others else None
-    found = None if baseline is None else judging.difference(winner.ingredients, baseline.ingredients, judge)
-    return Comparison(
-        task=task,
-        judge=judge,
-        rows=tuple(replace(row) for row in rows),
-        winner=winner.name,
-        baseline=None if baseline is None else baseline.name,
-        difference=found,
-        verdict=judging.verdict(winner.name, baseline.name if baseline else None, found, judge),
-        sizes={name: len(parts[name]) for name in PARTS},
-        notes=(*notes, *model.notes_),
-        parts=dict(parts),
-        coded=coded["test"],
-    )
+def _rows(
+    networks: Mapping[str, SequenceEstimator],
+    runs: Sequence[Run],
+    question: Question,
+    units: Array | None,
+    coded: Sequence[Mapping[str, Array]],
+) -> list[Entry]:
+    by: dict[str, list[Run]] = {}
+    for run in runs:
+        by.setdefault(run.row, []).append(run)
+    asked = next(iter(networks.values()))
+    rows = [entry(of, question.judge, units, networks.get(name, asked)) for name, of in by.items()]
+    winner = _best(rows, question.judge)
+    together = ensemble(by[winner.name], winner, question, coded)
+    if together is not None:
+        rows.insert(len(networks), together)
+    return rows
 
 
 def _best(rows: Sequence[Entry], judge: Judge) -> Entry:
-    sign = 1.0 if judge.rises else -1.0
-    return max(rows, key=lambda row: sign * row.validation[judge.score])
+    """The recurrent row that is best on validation; an ensemble is no candidate."""
+    candidates = [row for row in rows if row.kind == "recurrent" and row.members == 1]
+    return max(candidates, key=lambda row: judge.sign * row.validation[judge.score])
 
 
-def _coded(model: SequenceEstimator | None, parts: Mapping[str, Materials]) -> dict[str, Array]:
-    assert model is not None
-    return {name: model.coded(part) for name, part in parts.items()}
+def _concluded(
+    question: Question,
+    rows: Sequence[Entry],
+    folds: Sequence[Parts],
+    coded: Sequence[Mapping[str, Array]],
+    units: Array | None,
+    notes: tuple[str, ...],
+    runs: Sequence[Run],
+) -> Comparison:
+    judge = question.judge
+    winner = _best(rows, judge)
+    others = [row for row in rows if row.kind == "baseline"]
+    found = adjusted([_second_opinion(winner, row, folds) for row in others])
+    said = runs[0].notes
+    return Comparison(
+        task=question.task,
+        judge=judge,
+        rows=tuple(rows),
+        winner=winner.name,
+        differences=found,
+        verdict=verdict(winner.name, found, judge, {row.name: BASELINES[row.name].neural for row in others}),
+        sizes={name: len(folds[0][name]) for name in PARTS},
+        notes=(*notes, *said),
+        parts=dict(folds[0]),
+        coded=coded[0]["test"],
+        folds=len(folds),
+    )
 
 
-def _baseline_decisions(model: SequenceEstimator, answers: Array) -> Array:
-    """A baseline decides by the most probable class; a network by its own threshold."""
-    if model.task == "regressor":
-        return answers
-    return answers >= 0.5 if getattr(model, "multilabel_", False) else answers.argmax(axis=1)
-
-
-def _scores(
-    model: SequenceEstimator | None, answers: Array, targets: Array, *, like: SequenceEstimator | None = None
-) -> dict[str, float]:
-    from recurra.metrics import classification_scores, multilabel_scores, regression_scores
-
-    described = model or like
-    assert described is not None
-    if described.task == "regressor":
-        return regression_scores(targets, answers)
-    if getattr(described, "multilabel_", False):
-        return multilabel_scores(targets, answers)
-    predictor: Any = described.predictor_
-    if model is not None:
-        return dict(predictor.scores_of(answers, targets))
-    return classification_scores(targets, answers)
-
-
-def _mean(every: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([scores[name] for scores in every])) for name in every[0]}
-
-
-def _deviation(every: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    ddof = 1 if len(every) > 1 else 0
-    return {name: float(np.std([scores[name] for scores in every], ddof=ddof)) for name in every[0]}
+def _second_opinion(winner: Entry, row: Entry, folds: Sequence[Parts]) -> Difference:
+    """The paired test over sequences, and beside it the corrected t-test over folds where there are several."""
+    found = difference(winner.evidence, row.evidence, row.name)
+    if len(folds) < 2:
+        return found
+    sign = winner.evidence.judge.sign
+    sizes = [float(np.mean([len(parts[name]) for parts in folds])) for name in ("train", "test")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetricWarning)
+        over = corrected_resampled_t(
+            sign * np.asarray(winner.fold_scores),
+            sign * np.asarray(row.fold_scores),
+            train_size=sizes[0],
+            test_size=sizes[1],
+        )
+    return replace(found, fold_p=over.p)

@@ -1,7 +1,6 @@
-"""How answers are judged per sequence, and how sure a difference is: the paired bootstrap over test sequences.
+"""What a task is judged by: its main score from per-sequence ingredients, and all its scores.
 
-The unit is the test sequence, never the seed: each draw takes sequences with replacement, the same ones for both
-models, and each model's score is its mean over the seeds on them (Efron & Tibshirani 1993, chapter 16).
+The tests themselves are in `recurra.metrics.significance`; here is what they are fed with.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ class Judge:
     """Turns answers into per-sequence ingredients (S, k) whose means combine into the task's main score.
 
     score: its name; rises: whether more is better; unit: how a difference is said; factor: from score to unit.
+    additive: whether the score is the mean of its one ingredient, so that a test of means is a test of it.
     """
 
     score: str
@@ -28,11 +28,21 @@ class Judge:
     factor: float
     ingredients: Callable[[Any, Array], Array]
     combine: Callable[[Array], Array]
+    additive: bool = False
+
+    @property
+    def sign(self) -> float:
+        """1.0 where more is better, else -1.0."""
+        return 1.0 if self.rises else -1.0
 
     def of(self, answers: Any, targets: Array) -> float:
         """The score of all sequences."""
         means = self.ingredients(answers, targets).mean(axis=0)
         return float(self.combine(means[None, :])[0])
+
+    def better(self, first: float, second: float) -> bool:
+        """Whether the first score is better."""
+        return self.sign * first > self.sign * second
 
 
 def _right(decided: Array, targets: Array) -> Array:
@@ -58,7 +68,13 @@ def _squares(numbers: Array, targets: Array) -> Array:
 
 
 ACCURACY = Judge(
-    score="accuracy", rises=True, unit="points", factor=100.0, ingredients=_right, combine=lambda m: m[..., 0]
+    score="accuracy",
+    rises=True,
+    unit="points",
+    factor=100.0,
+    ingredients=_right,
+    combine=lambda m: m[..., 0],
+    additive=True,
 )
 F1_MICRO = Judge(score="f1_micro", rises=True, unit="points", factor=100.0, ingredients=_hits, combine=_f1)
 RMSE = Judge(
@@ -72,72 +88,66 @@ RMSE = Judge(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
-    """How much better the first model is than the second (positive: better), with a 95% interval and a p-value.
+class Question:
+    """What is asked of every row alike: the task, and whether a sequence may have several labels."""
 
-    p_value: two-sided, from the share of draws on the other side of zero; `draws` bounds it from below.
+    task: str
+    multilabel: bool = False
+
+    @property
+    def judge(self) -> Judge:
+        """The main score."""
+        if self.task == "regressor":
+            return RMSE
+        return F1_MICRO if self.multilabel else ACCURACY
+
+    def decided(self, answers: Array) -> Array:
+        """The most probable class, labels from a probability of one half, or the numbers themselves."""
+        if self.task == "regressor":
+            return answers
+        return answers >= 0.5 if self.multilabel else answers.argmax(axis=1)
+
+    def scores(self, targets: Array, answers: Array) -> dict[str, float]:
+        """All scores of the task, by `decided`."""
+        from recurra.metrics import classification_scores, multilabel_scores, regression_scores
+
+        if self.task == "regressor":
+            return regression_scores(targets, answers)
+        found = multilabel_scores if self.multilabel else classification_scores
+        return dict(found(targets, answers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What one row was right and wrong about, sequence by sequence, on all test sequences of all folds.
+
+    ingredients: (seeds, S, k), for `judge`. units: (S,) number of the unit that each sequence belongs to, a
+    group (a speaker, a document) whose sequences depend on each other; None: every sequence is a unit.
     """
 
-    value: float
-    low: float
-    high: float
-    p_value: float
-    draws: int
+    judge: Judge
+    ingredients: Array
+    units: Array | None = None
 
+    @property
+    def count(self) -> int:
+        """How many units there are."""
+        return self.ingredients.shape[1] if self.units is None else int(self.units.max(initial=-1)) + 1
 
-DRAWS = 2000
+    def scores(self, shares: Array) -> Array:
+        """(seeds,) the main score with these (units,) shares."""
+        weights = shares if self.units is None else shares[self.units]
+        means = np.einsum("s,rsk->rk", weights, self.ingredients) / max(float(weights.sum()), 1e-300)
+        return self.judge.combine(means)
 
+    @property
+    def score(self) -> float:
+        """The main score of all sequences, the mean over the seeds."""
+        return float(self.scores(np.full(self.count, 1.0 / max(1, self.count))).mean())
 
-def scores_drawn(ingredients: Array, judge: Judge, *, seed: int, draws: int = DRAWS) -> Array:
-    """(draws,) scores of resampled sequences; the mean over the seeds. ingredients: (seeds, S, k)."""
-    rows = ingredients.shape[1]
-    generator = np.random.Generator(np.random.Philox(seed))
-    found = []
-    for begin in range(0, draws, 100):
-        count = min(100, draws - begin)
-        shares = generator.multinomial(rows, np.full(rows, 1.0 / rows), size=count) / rows
-        means = np.einsum("bs,rsk->rbk", shares, ingredients)
-        found.append(judge.combine(means).mean(axis=0))
-    return np.concatenate(found)
-
-
-def interval(ingredients: Array, judge: Judge, *, seed: int = 0) -> tuple[float, float]:
-    """95% percentile interval of the score over test sequences."""
-    drawn = scores_drawn(ingredients, judge, seed=seed)
-    return float(np.quantile(drawn, 0.025)), float(np.quantile(drawn, 0.975))
-
-
-def difference(first: Array, second: Array, judge: Judge, *, seed: int = 0) -> Difference:
-    """By how much `first` is better than `second` on the same sequences; each (seeds, S, k)."""
-    sign = 1.0 if judge.rises else -1.0
-    drawn = sign * (scores_drawn(first, judge, seed=seed) - scores_drawn(second, judge, seed=seed))
-    actual = [float(judge.combine(part.mean(axis=1)).mean()) for part in (first, second)]
-    other = min(np.sum(drawn <= 0), np.sum(drawn >= 0))
-    return Difference(
-        value=sign * (actual[0] - actual[1]),
-        low=float(np.quantile(drawn, 0.025)),
-        high=float(np.quantile(drawn, 0.975)),
-        p_value=float(min(1.0, 2 * (other + 1) / (len(drawn) + 1))),
-        draws=len(drawn),
-    )
-
-
-def verdict(name: str, baseline: str | None, found: Difference | None, judge: Judge) -> str:
-    """The comparison in a sentence."""
-    if baseline is None or found is None:
-        return f"{name} was compared with no baseline, so nothing can be said about whether it is justified"
-    size, low, high = (judge.factor * value for value in (found.value, found.low, found.high))
-    span = f"{abs(size):.1f} {judge.unit}" if judge.factor == 100.0 else f"{abs(size):.4g} {judge.unit}"
-    digits = ".1f" if judge.factor == 100.0 else ".4g"
-    if found.low > 0:
-        return f"{name} beats {baseline} by {span} (95% interval {low:{digits}} to {high:{digits}})"
-    if found.high < 0:
-        return (
-            f"a recurrent model is not justified here: {baseline} beats {name} by {span} "
-            f"(95% interval {-high:{digits}} to {-low:{digits}})"
-        )
-    return (
-        f"no difference that this data can show between {name} and {baseline} "
-        f"({size:+{digits}} {judge.unit}, 95% interval {low:{digits}} to {high:{digits}}); "
-        "the cheaper one will do: a recurrent model is not justified here"
-    )
+    def per_unit(self) -> Array:
+        """(units,) the mean of the first ingredient over the seeds (and, in a group, over its sequences)."""
+        each = self.ingredients[..., 0].mean(axis=0)
+        if self.units is None:
+            return np.asarray(each)
+        return np.bincount(self.units, each, self.count) / np.bincount(self.units, minlength=self.count)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from recurra.data.dataset import Dataset
-from recurra.evaluation.compare import Comparison, Entry
+from recurra.evaluation.compare import Comparison
+from recurra.evaluation.entries import Entry
 from recurra.metrics import (
     average_precision,
     calibration_curve,
@@ -21,6 +22,7 @@ from recurra.metrics import (
     roc_auc,
     roc_curve,
 )
+from recurra.metrics.significance import compare_ranks
 from recurra.ragged import Array
 from recurra.report.html import render
 from recurra.report.pages import compare_report, fit_report
@@ -192,27 +194,50 @@ def _balance(targets: Any) -> dict[str, int]:
 
 def comparison_record(outcome: Comparison) -> dict[str, Any]:
     """What the page of a comparison shows."""
-    best = outcome.best
-    rows = [_row(row) for row in outcome.rows]
+    made = outcome.to_dict()
     return {
         "title": f"Comparison: {outcome.task}",
         "task": outcome.task,
         "verdict": outcome.verdict,
         "winner": outcome.winner,
-        "data": data_record(outcome.parts, best),
-        "rows": rows,
-        "models": [_entry_record(row, outcome) for row in outcome.rows],
+        "main_score": outcome.judge.score,
+        "differences": made["differences"],
+        "data": data_record(outcome.parts, outcome.best),
+        "rows": [_row(row) for row in made["rows"]],
+        "models": [_entry_record(row, outcome) for row in outcome.rows if row.members == 1],
         "settings": {
             "seeds": len(outcome.row(outcome.winner).seeds),
+            "folds": outcome.folds,
             **{n: str(v) for n, v in outcome.sizes.items()},
         },
+        **({} if outcome.curve is None else {"learning_curve": dict(outcome.curve)}),
+        **_ranks(outcome),
     }
 
 
-def _row(row: Entry) -> dict[str, Any]:
-    made = row.to_dict()
-    measures = list(row.seeds[0])
-    return {**made, "seeds": {measure: [scores[measure] for scores in row.seeds] for measure in measures}}
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Seeds by measure, as the figures take them."""
+    measures = list(row["seeds"][0])
+    return {**row, "seeds": {measure: [scores[measure] for scores in row["seeds"]] for measure in measures}}
+
+
+def _ranks(outcome: Comparison) -> dict[str, Any]:
+    """Mean ranks over folds, from three folds on."""
+    if outcome.folds < 3 or len(outcome.rows) < 3:
+        return {}
+    table = np.array([row.fold_scores for row in outcome.rows]).T
+    names = [row.name for row in outcome.rows]
+    found = compare_ranks(table, names, higher_is_better=outcome.judge.rises)
+    return {
+        "ranks": {
+            "names": list(found.names),
+            "mean_ranks": list(found.mean_ranks),
+            "critical_difference": found.critical_difference,
+            "cliques": [list(clique) for clique in found.cliques],
+            "p": found.p,
+            "units": f"{outcome.folds} folds",
+        }
+    }
 
 
 def _entry_record(row: Entry, outcome: Comparison) -> dict[str, Any]:

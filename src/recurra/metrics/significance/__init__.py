@@ -12,9 +12,10 @@ series or fold, never the seed: seeds tell how a method varies, not whether it i
 | losses along time | `diebold_mariano`, `moving_block_bootstrap` |
 | several of these at once | `holm` on their p-values |
 | many methods on many data sets | `compare_ranks` |
+| one score by itself, over units and seeds | `bootstrap_interval` |
 """
 
-from recurra.metrics.significance.bootstrap import paired_bootstrap, paired_bootstrap_of
+from recurra.metrics.significance.bootstrap import bootstrap_interval, paired_bootstrap, paired_bootstrap_of
 from recurra.metrics.significance.dependent import block_length, diebold_mariano, moving_block_bootstrap
 from recurra.metrics.significance.many import RankComparison, compare_ranks, holm
 from recurra.metrics.significance.paired import (
@@ -30,6 +31,7 @@ __all__ = [
     "RankComparison",
     "Significance",
     "block_length",
+    "bootstrap_interval",
     "compare_ranks",
     "corrected_resampled_t",
     "diebold_mariano",

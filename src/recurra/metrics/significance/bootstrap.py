@@ -115,6 +115,37 @@ def paired_bootstrap_of(
     )
 
 
+def bootstrap_interval(
+    scores: Callable[[Floats], Floats],
+    units: int,
+    *,
+    resamples: int = 1_999,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of a score over units and over repetitions of the training (seeds).
+
+    Units and repetitions are drawn with replacement, independently of each other (Owen 2007, "The pigeonhole
+    bootstrap", which errs on the wide side), and the scores of the drawn repetitions are averaged. With one
+    repetition the units alone are drawn. It says how far a score may be off; a difference is tested by
+    `paired_bootstrap` or `paired_bootstrap_of`, whose units are never repetitions.
+
+    scores: takes (units,) shares that add up to 1 and returns (repetitions,) the score of each on them.
+    No units: `nan`.
+    """
+    level = checked_level(level)
+    if units < 1:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    even = np.full(units, 1.0 / units)
+    drawn = np.empty(_checked(resamples))
+    for at in range(len(drawn)):
+        found = scores(rng.multinomial(units, even) / units)
+        drawn[at] = found[rng.integers(0, len(found), len(found))].mean()
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def _checked(resamples: int) -> int:
     if resamples < 99:
         raise SpecError(f"resamples must be at least 99, got {resamples}; use for example resamples=9999")

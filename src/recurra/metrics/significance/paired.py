@@ -140,13 +140,14 @@ def _standardised_limits(statistic: float, units: int, level: float) -> tuple[fl
         return statistic / root - width, statistic / root + width
     brentq = scipy_module("optimize").brentq
 
+    def chance(shift: float) -> float:
+        found = float(stats.nct.cdf(statistic, units - 1, shift))
+        # SciPy's law is nan far out in some tails, where it is as good as 0 or 1.
+        return found if not math.isnan(found) else float(shift < statistic)
+
     def limit(tail: float) -> float:
         reach = 10 + 2 * abs(statistic)
-        excess = brentq(
-            lambda shift: float(stats.nct.cdf(statistic, units - 1, shift)) - tail,
-            statistic - reach,
-            statistic + reach,
-        )
+        excess = brentq(lambda shift: chance(shift) - tail, statistic - reach, statistic + reach)
         return float(excess) / root
 
     return limit(0.5 + level / 2), limit(0.5 - level / 2)

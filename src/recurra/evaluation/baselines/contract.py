@@ -1,0 +1,106 @@
+"""What every baseline is: fitted on the training split, asked for probabilities or numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from recurra.data.encoder import InputSpec
+from recurra.ragged import Array
+from recurra.spec import Network, Training
+from recurra.tasks.materials import Materials
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a baseline is told of the comparison that it stands in.
+
+    outputs: classes, labels or numbers. characters: whether the networks read characters. parameters: of the
+    network that it stands beside; trained baselines are built to a like number. network, training, inputs: that
+    network's specifications. seed: of everything random.
+    """
+
+    task: str
+    outputs: int
+    multilabel: bool
+    characters: bool
+    parameters: int
+    network: Network
+    training: Training
+    inputs: InputSpec
+    seed: int = 0
+
+
+class Baseline(ABC):
+    """`fit` on materials, then `answer`: probabilities (S, C) for classes, numbers for numbers.
+
+    name: as in tables; tasks, kinds: what it is made for; neural: whether it is a network of like size itself,
+    trained with every seed; cheap otherwise, and without chance.
+    """
+
+    name: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]] = ("classifier", "regressor")
+    kinds: ClassVar[tuple[str, ...]] = ("text", "signal", "events")
+    multilabel: ClassVar[bool] = True
+    neural: ClassVar[bool] = False
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+
+    def prepare(self) -> None:  # noqa: B027 - most need nothing
+        """Load the libraries that it uses, so that the time of its training is not that of loading them."""
+
+    @abstractmethod
+    def fit(self, train: Materials, targets: Array, held: Materials, held_targets: Array) -> None:
+        """Learn from the training split; `held` is the validation split, for those that stop early.
+
+        targets: encoded: class ids (S,), a 0/1 table (S, C), or numbers.
+        """
+
+    @abstractmethod
+    def answer(self, held: Materials) -> Array:
+        """Probabilities or numbers for sequences."""
+
+    def parameters(self) -> int:
+        """How many learnt numbers it keeps."""
+        return self.setting.outputs
+
+    @classmethod
+    def cost(cls, setting: Setting, sizes: tuple[int, int, int]) -> float:
+        """Multiply-adds of fitting and answering, about; `sizes`: (training, other) sequences and longest length.
+
+        0.0 for what takes a moment whatever the data.
+        """
+        return 0.0
+
+
+class Majority(Baseline):
+    """The share of each class in training, for every sequence."""
+
+    name = "majority"
+    tasks = ("classifier",)
+
+    def fit(self, train: Materials, targets: Array, held: Materials, held_targets: Array) -> None:
+        if self.setting.multilabel:
+            self.shares = targets.mean(axis=0)
+        else:
+            self.shares = np.bincount(targets, minlength=self.setting.outputs) / max(len(targets), 1)
+
+    def answer(self, held: Materials) -> Array:
+        return np.repeat(self.shares[None, :], len(held), axis=0)
+
+
+class Mean(Baseline):
+    """The mean of the training targets, for every sequence."""
+
+    name = "mean"
+    tasks = ("regressor",)
+
+    def fit(self, train: Materials, targets: Array, held: Materials, held_targets: Array) -> None:
+        self.mean = np.asarray(targets, dtype=np.float64).mean(axis=0)
+
+    def answer(self, held: Materials) -> Array:
+        return np.repeat(self.mean[None], len(held), axis=0)
