@@ -25,16 +25,20 @@ struct SmallWeights {
   const int32_t *zero_x, *zero_h;      // int8: 128 * sum of the row's weights
 };
 
+// One step of some rows, each where its pointers say. `h` and `out` of a row must not overlap; c is updated in place.
 struct SmallStep {
   SmallWeights w;
-  const float *x, *h;
-  float *c, *out;
+  int64_t n;  // 1 to small_gang
+  const float *const *x, *const *h;
+  float *const *c, *const *out;  // c: lstm
   bool clipped;
   float clip;
-  float* scratch;  // scratch_of(w) numbers
+  float* scratch;  // small_scratch(I, H, n) numbers
 };
 
-inline int64_t small_scratch(int64_t I, int64_t H) { return I + 4 * H + 1024; }
+constexpr int64_t small_gang = 36;
+
+inline int64_t small_scratch(int64_t I, int64_t H, int64_t n) { return n * ((I + 3) / 4 + (H + 3) / 4); }
 
 template <class real> struct SmallTable {
   // How many bytes the panels take; with memory, fills them and sets the pointers.

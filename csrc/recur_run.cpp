@@ -119,25 +119,41 @@ int parts_for(double work, int64_t rows) {  // small work is not worth waking th
   return work < 2e6 ? 1 : static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads(), rows)));
 }
 
-// Weights in fewer bits: row by row and step by step, since one step reads them all in little time.
-template <class real> void small_rows(const PackedWeights<real>& w, const Forward<real>& f, const std::vector<int64_t>& rows) {
+// Weights in fewer bits: `n` rows of one thread, longest first, side by side through all their steps.
+template <class real> void small_walk(const PackedWeights<real>& w, const Forward<real>& f, const int64_t* rows, int64_t n) {
   if constexpr (sizeof(real) == sizeof(float)) {
     const int64_t H = f.w.H;
-    Scratch<float> scratch(static_cast<size_t>(small_scratch(f.w.I, H))), zeros(static_cast<size_t>(H)), c(static_cast<size_t>(H));
-    std::fill_n(zeros.data(), H, 0.0f);
-    for (int64_t s : rows) {
-      const float* h = f.h0 ? f.h0 + s * H : zeros.data();
-      std::copy_n(f.c0 ? f.c0 + s * H : zeros.data(), H, c.data());
-      const int64_t length = f.offsets[s + 1] - f.offsets[s];
-      for (int64_t t = 0; t < length; ++t) {
-        const int64_t token = f.reverse ? f.offsets[s + 1] - 1 - t : f.offsets[s] + t;
-        w.small_step(f.x + token * f.w.I, h, c.data(), f.y + token * H, f.clipped, f.clip, scratch.data());
-        h = f.y + token * H;
+    Scratch<float> scratch(static_cast<size_t>(small_scratch(f.w.I, H, n))), states(static_cast<size_t>((n + 1) * H));
+    float *zeros = states.data(), *c_first = zeros + H;
+    std::fill_n(zeros, H, 0.0f);
+    const float *x[small_gang], *h[small_gang];
+    float *c[small_gang], *out[small_gang];
+    for (int64_t i = 0; i < n; ++i) {
+      h[i] = f.h0 ? f.h0 + rows[i] * H : zeros;
+      c[i] = c_first + i * H;
+      std::copy_n(f.c0 ? f.c0 + rows[i] * H : zeros, H, c[i]);
+    }
+    const auto length = [&](int64_t i) { return f.offsets[rows[i] + 1] - f.offsets[rows[i]]; };
+    int64_t active = n;
+    for (int64_t t = 0; t < length(0); ++t) {
+      while (length(active - 1) <= t) --active;
+      for (int64_t i = 0; i < active; ++i) {
+        const int64_t token = f.reverse ? f.offsets[rows[i] + 1] - 1 - t : f.offsets[rows[i]] + t;
+        x[i] = f.x + token * f.w.I, out[i] = f.y + token * H;
       }
-      std::copy_n(h, H, f.h + s * H);
-      if (f.c) std::copy_n(c.data(), H, f.c + s * H);
+      w.small_step({{}, active, x, h, c, out, f.clipped, f.clip, scratch.data()});
+      std::copy_n(out, active, h);
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      std::copy_n(h[i], H, f.h + rows[i] * H);
+      if (f.c) std::copy_n(c[i], H, f.c + rows[i] * H);
     }
   }
+}
+
+template <class real> void small_rows(const PackedWeights<real>& w, const Forward<real>& f, const std::vector<int64_t>& rows) {
+  for (int64_t begin = 0; begin < count(rows.size()); begin += small_gang)
+    small_walk(w, f, rows.data() + begin, std::min<int64_t>(small_gang, count(rows.size()) - begin));
 }
 
 }  // namespace

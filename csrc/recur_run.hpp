@@ -21,8 +21,9 @@ template <class real> class PackedWeights {
   const RecurTable<real>& table() const { return *table_; }
   Isa isa() const { return isa_; }
   Precision precision() const { return small_.precision; }
-  void small_step(const float* x, const float* h, float* c, float* out, bool clipped, float clip, float* scratch) const {
-    small_table_->step({small_, x, h, c, out, clipped, clip, scratch});
+  void small_step(SmallStep s) const {
+    s.w = small_;
+    small_table_->step(s);
   }
   std::string how() const;  // which path runs, in words
   size_t bytes() const;

@@ -20,7 +20,7 @@ Stepper<real>::Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, rea
   reset(nullptr, rows);
   small_ = stack_[0]->precision() != Precision::full;
   int64_t most = 0;
-  for (const Layer& each : stack_) most = std::max(most, small_scratch(each->weights().I, H_));
+  for (const Layer& each : stack_) most = std::max(most, small_scratch(each->weights().I, H_, 1));
   scratch_ = Scratch<float>(static_cast<size_t>(most));
 }
 
@@ -47,7 +47,7 @@ template <class real> void Stepper<real>::advance(int64_t layer, const real* x, 
   const auto& w = *stack_[static_cast<size_t>(layer)];
   real *h = at(layer, 0, row), *c = kinds_ == 2 ? at(layer, 1, row) : nullptr;
   if constexpr (sizeof(real) == sizeof(float)) {
-    if (small_) w.small_step(x, h, c, y, clipped_, clip_, scratch_.data());
+    if (small_) w.small_step({{}, 1, &x, &h, &c, &y, clipped_, clip_, scratch_.data()});
     else w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_});
   } else {
     w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_});
@@ -55,14 +55,39 @@ template <class real> void Stepper<real>::advance(int64_t layer, const real* x, 
   std::copy_n(y, H_, h);
 }
 
+// Rows [begin, end) of one thread, with weights in fewer bits.
+template <class real>
+void Stepper<real>::some_small(int64_t layer, const real* x, const int64_t* index, int64_t begin, int64_t end, real* y) {
+  if constexpr (sizeof(real) == sizeof(float)) {
+    const auto& w = *stack_[static_cast<size_t>(layer)];
+    const int64_t I = w.weights().I;
+    Scratch<float> scratch(static_cast<size_t>(small_scratch(I, H_, small_gang)));
+    const float *in[small_gang], *h[small_gang];
+    float *c[small_gang], *out[small_gang];
+    for (; begin < end; begin += small_gang) {
+      const int64_t n = std::min(small_gang, end - begin);
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t row = index ? index[begin + i] : begin + i;
+        in[i] = x + (begin + i) * I, out[i] = y + (begin + i) * H_;
+        h[i] = at(layer, 0, row), c[i] = kinds_ == 2 ? at(layer, 1, row) : nullptr;
+      }
+      w.small_step({{}, n, in, h, c, out, clipped_, clip_, scratch.data()});
+    }
+  }
+}
+
 // Many streams are as many sequences of one token: the same kernels, the same bits.
 template <class real>
 void Stepper<real>::many(int64_t layer, const real* x, const int64_t* index, int64_t count, real* y) {
   const auto& w = *stack_[static_cast<size_t>(layer)];
   const auto row = [&](int64_t i) { return index ? index[i] : i; };
+  const double work = static_cast<double>(count * gates_of(w.weights().cell) * H_ * (w.weights().I + H_));
+  const int64_t parts = work < 2e6 ? 1 : std::min<int64_t>(threads(), count);
   if (small_) {
-    FlushSubnormals flush;
-    for (int64_t i = 0; i < count; ++i) advance(layer, x + i * w.weights().I, row(i), y + i * H_);
+    parallel(static_cast<int>(parts), [&](int part) {
+      some_small(layer, x, index, count * part / parts, count * (part + 1) / parts, y);
+    });
+    for (int64_t i = 0; i < count; ++i) std::copy_n(y + i * H_, H_, at(layer, 0, row(i)));
     return;
   }
   for (int64_t i = 0; i < count; ++i) {
@@ -74,8 +99,6 @@ void Stepper<real>::many(int64_t layer, const real* x, const int64_t* index, int
   f.x = x, f.offsets = offsets_.data(), f.h0 = h_.data(), f.c0 = kinds_ == 2 ? c_.data() : nullptr;
   f.clipped = clipped_, f.clip = clip_;
   f.y = y, f.h = h_.data(), f.c = kinds_ == 2 ? c_.data() : nullptr;  // a row reads its own before it writes
-  const double work = static_cast<double>(count * gates_of(f.w.cell) * H_ * (f.w.I + H_));
-  const int64_t parts = work < 2e6 ? 1 : std::min<int64_t>(threads(), count);
   parallel(static_cast<int>(parts), [&](int part) {
     const int64_t begin = count * part / parts, end = count * (part + 1) / parts;
     w.table().forward(f, order_.data() + begin, end - begin);

@@ -1,4 +1,7 @@
-// One step of one row with bfloat16 or int8 weights; see precision.hpp.
+// One step of some rows with bfloat16 or int8 weights; see precision.hpp.
+//
+// Rows in tiles, as in recur_forward.cpp, so that a weight is read (and widened) once for several of them; where
+// there is one row, two panels at a time, so that enough chains hide the latency.
 #include "../precision.hpp"
 #include "recur.hpp"
 
@@ -28,13 +31,18 @@ int64_t matrix_row(const SmallWeights& w, int64_t p, int64_t v, int64_t u) {
   return unit < w.H ? (gated ? v * w.H : 0) + unit : -1;
 }
 
+// The greatest magnitude; NaN where one is NaN. By integers, whose order is that of magnitudes: no branches.
 float greatest(const float* x, int64_t n) {
-  float most = 0;
+  uint32_t most = 0;
   for (int64_t j = 0; j < n; ++j) {
-    const float a = x[j] < 0 ? -x[j] : x[j];
-    most = a > most || a != a ? a : most;
+    uint32_t bits;
+    __builtin_memcpy(&bits, x + j, 4);
+    bits &= 0x7FFFFFFFu;
+    most = bits > most ? bits : most;
   }
-  return most;
+  float a;
+  __builtin_memcpy(&a, &most, 4);
+  return a;
 }
 
 int32_t rounded(float x) {  // to the nearest, ties to even, by adding a big number: the same bits everywhere
@@ -125,21 +133,35 @@ RECURRA_INLINE vec widen(const uint16_t* p) {
 #endif
 }
 
-// sums[V*W] = sum over k of x[k] * w[k], x unsigned, exact
+constexpr int tile_rows = ROWS4;
+
+// sums[r][q][V*W] = sum over k of x[r][k] * w[q][k], x unsigned, exact; panels lie `stride` bytes apart
 #if defined(RECURRA_VEC_AVX512)
-template <int V> __attribute__((target("avx512vnni"))) void dots_vnni(const uint8_t* x, const int8_t* w, int64_t K4, int32_t* sums) {
-  __m512i acc[V];
-#pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) acc[v] = _mm512_setzero_si512();
+template <int R, int P, int V>
+__attribute__((target("avx512vnni"))) void dots_vnni(const uint8_t* const* x, const int8_t* w, int64_t stride, int64_t K4,
+                                                     int32_t* sums) {
+  __m512i acc[R][P * V];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < P * V; ++v) acc[r][v] = _mm512_setzero_si512();
   for (int64_t k = 0; k < K4; ++k) {
-    int32_t four;
-    __builtin_memcpy(&four, x + 4 * k, 4);
-    const __m512i a = _mm512_set1_epi32(four);
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[v] = _mm512_dpbusd_epi32(acc[v], a, _mm512_loadu_si512(w + (k * V + v) * 64));
+    __m512i weights[P * V];
+#pragma GCC unroll 8
+    for (int v = 0; v < P * V; ++v) weights[v] = _mm512_loadu_si512(w + (v / V) * stride + (k * V + v % V) * 64);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      int32_t four;
+      __builtin_memcpy(&four, x[r] + 4 * k, 4);
+      const __m512i a = _mm512_set1_epi32(four);
+#pragma GCC unroll 8
+      for (int v = 0; v < P * V; ++v) acc[r][v] = _mm512_dpbusd_epi32(acc[r][v], a, weights[v]);
+    }
   }
-#pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) _mm512_storeu_si512(sums + v * 16, acc[v]);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < P * V; ++v) _mm512_storeu_si512(sums + (r * P * V + v) * 16, acc[r][v]);
 }
 #endif
 
@@ -162,107 +184,200 @@ bool vnni() {
 #endif
 }
 
-template <int V> void dots(const uint8_t* x, const int8_t* w, int64_t K4, int32_t* sums) {
+template <int R, int P, int V>
+void dots(const uint8_t* const* x, const int8_t* w, int64_t stride, int64_t K4, int32_t* sums) {
 #if defined(RECURRA_VEC_AVX512)
-  if (vnni()) return dots_vnni<V>(x, w, K4, sums);
+  if (vnni()) return dots_vnni<R, P, V>(x, w, stride, K4, sums);
 #endif
-  dots_plain<V>(x, w, K4, sums);
+  for (int r = 0; r < R; ++r)
+    for (int q = 0; q < P; ++q) dots_plain<V>(x[r], w + q * stride, K4, sums + (r * P + q) * V * W);
 }
 
 float quantise(const float* x, int64_t n, uint8_t* out) {  // returns the scale; NaN and infinity make it NaN
   const float most = greatest(x, n), inverse = most > 0 ? 127.0f / most : 0.0f;
   const bool finite = most - most == 0;
-  for (int64_t k = 0; k < quads(n) * 4; ++k)
-    out[k] = static_cast<uint8_t>(128 + (finite && k < n ? rounded(x[k] * inverse) : 0));
-  return finite ? most / 127.0f : __builtin_nanf("");
+  for (int64_t k = 0; k < quads(n) * 4; ++k) out[k] = 128;
+  if (!finite) return __builtin_nanf("");
+  for (int64_t k = 0; k < n; ++k) out[k] = static_cast<uint8_t>(128 + rounded(x[k] * inverse));
+  return most / 127.0f;
 }
 
-// sums = [input part, recurrent part], each V*W, for panel p
-template <int V> void panel_sums(const SmallStep& s, const uint8_t* x8, const uint8_t* h8, float sx, float sh, int64_t p, float* sums) {
+// Rows of one step: their activations in eight bits where the weights are.
+struct Rows {
+  const uint8_t *x8[small_gang], *h8[small_gang];
+  float sx[small_gang], sh[small_gang];
+};
+
+// sums[r][q] = [input part, recurrent part] of V*W each, for rows [k, k + R) and panels [p, p + P)
+template <int R, int P, int V> void sums_of_int8(const SmallStep& s, const Rows& rows, int64_t k, int64_t p, float* sums) {
   const SmallWeights& w = s.w;
-  const int64_t full = V * W;
-  if (w.precision == Precision::int8) {
-    int32_t whole[V * W];
-    for (int side = 0; side < 2; ++side) {
-      const int64_t K4 = quads(side ? w.H : w.I);
-      const int8_t* panel = static_cast<const int8_t*>(side ? w.recurrent : w.input) + p * full * K4 * 4;
-      dots<V>(side ? h8 : x8, panel, K4, whole);
-      const float* scale = (side ? w.scale_h : w.scale_x) + p * full;
-      const int32_t* zero = (side ? w.zero_h : w.zero_x) + p * full;
-      const float step = side ? sh : sx;
-      for (int j = 0; j < full; ++j) sums[side * full + j] = static_cast<float>(whole[j] - zero[j]) * (scale[j] * step);
+  constexpr int64_t full = V * W;
+  int32_t whole[R * P * V * W] __attribute__((aligned(64)));
+  for (int side = 0; side < 2; ++side) {
+    const int64_t K4 = quads(side ? w.H : w.I), stride = full * K4 * 4;
+    const int8_t* panels = static_cast<const int8_t*>(side ? w.recurrent : w.input) + p * stride;
+    dots<R, P, V>((side ? rows.h8 : rows.x8) + k, panels, stride, K4, whole);
+    for (int r = 0; r < R; ++r)
+      for (int q = 0; q < P; ++q) {
+        const float* scale = (side ? w.scale_h : w.scale_x) + (p + q) * full;
+        const int32_t* zero = (side ? w.zero_h : w.zero_x) + (p + q) * full;
+        const int32_t* from = whole + (r * P + q) * full;
+        float* to = sums + ((r * P + q) * 2 + side) * full;
+        const float step = (side ? rows.sh : rows.sx)[k + r];
+        for (int j = 0; j < full; ++j) to[j] = static_cast<float>(from[j] - zero[j]) * (scale[j] * step);
+      }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int q = 0; q < P; ++q) {
+      float* to = sums + (r * P + q) * 2 * full;
+      const float *bias = w.bias + (p + q) * full, *bias_n = w.bias_n + (p + q) * W;
+      const int apart = w.cell == Cell::gru ? 2 * W : full;  // gru: the parts of n stay apart
+      for (int j = 0; j < apart; ++j) to[j] = (bias[j] + to[j]) + to[full + j];
+      for (int j = apart; j < full; ++j) to[j] += bias[j], to[full + j] += bias_n[j - apart];
     }
-    for (int j = 0; j < full; ++j) {
-      const bool linear = w.cell == Cell::gru && j >= 2 * W;
-      const float bias = w.bias[p * full + j];
-      if (linear) sums[j] += bias, sums[full + j] += w.bias_n[p * W + j - 2 * W];
-      else sums[j] = (bias + sums[j]) + sums[full + j];
+}
+
+RECURRA_INLINE vec load_float(const float* from) {
+  if constexpr (is_float) return load(reinterpret_cast<const real*>(from));
+  real lanes[W];
+  for (int j = 0; j < W; ++j) lanes[j] = from[j];
+  return load(lanes);
+}
+RECURRA_INLINE void store_float(float* to, vec x) {
+  if constexpr (is_float) return store(reinterpret_cast<real*>(to), x);
+  real lanes[W];
+  store(lanes, x);
+  for (int j = 0; j < W; ++j) to[j] = static_cast<float>(lanes[j]);
+}
+
+template <int R, int P, int V>
+RECURRA_INLINE void widened(vec (&acc)[R][P * V], const float* const* x, const uint16_t* panel, int64_t stride, int64_t K) {
+  for (int64_t k = 0; k < K; ++k) {
+    vec weights[P * V];
+#pragma GCC unroll 8
+    for (int v = 0; v < P * V; ++v) weights[v] = widen(panel + (v / V) * stride + (k * V + v % V) * W);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const vec a = set1(static_cast<real>(x[r][k]));
+#pragma GCC unroll 8
+      for (int v = 0; v < P * V; ++v) acc[r][v] = fma(a, weights[v], acc[r][v]);
     }
-  } else {
-    vec acc[V];
-    real lanes[W];
-    const auto start = [&](const float* from) {
-      for (int j = 0; j < W; ++j) lanes[j] = from[j];
-      return load(lanes);
-    };
-    const auto finish = [&](vec x, float* to) {
-      store(lanes, x);
-      for (int j = 0; j < W; ++j) to[j] = static_cast<float>(lanes[j]);
-    };
-    for (int v = 0; v < V; ++v) acc[v] = start(w.bias + p * full + v * W);
-    const uint16_t* panel = static_cast<const uint16_t*>(w.input) + p * full * w.I;
-    for (int64_t k = 0; k < w.I; ++k)
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[v] = fma(set1(s.x[k]), widen(panel + (k * V + v) * W), acc[v]);
-    if (w.cell == Cell::gru) finish(acc[V - 1], sums + (V - 1) * W), acc[V - 1] = start(w.bias_n + p * W);
-    panel = static_cast<const uint16_t*>(w.recurrent) + p * full * w.H;
-    for (int64_t k = 0; k < w.H; ++k)
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[v] = fma(set1(s.h[k]), widen(panel + (k * V + v) * W), acc[v]);
-    for (int v = 0; v < V; ++v) finish(acc[v], sums + (w.cell == Cell::gru && v == 2 ? full : 0) + v * W);
   }
 }
 
-// The gates of one panel, from sums that lie in memory; float only.
-template <Cell cell, int V> void finish_panel(const SmallStep& s, int64_t p, const float* sums) {
-  if constexpr (is_float) {
-    const SmallWeights& w = s.w;
-    const auto at = [&](int j) { return load(reinterpret_cast<const real*>(sums) + j * W); };
-    for (int v = 0; v < (cell == Cell::lstm || cell == Cell::gru ? 1 : V); ++v) {
-      const int64_t unit = p * w.units + v * W;
-      const int n = static_cast<int>(least(W, w.H - unit));
-      if (n <= 0) break;
-      const real* before = reinterpret_cast<const real*>(s.h) + unit;
-      real* out = reinterpret_cast<real*>(s.out) + unit;
-      if constexpr (cell == Cell::lstm) {
-        vec a[4] = {at(0), at(1), at(3), at(2)};
-        activate<3, 1>(a);
-        real* cells = reinterpret_cast<real*>(s.c) + unit;
-        vec c = fma(a[1], load_n(cells, n), mul(a[0], a[3]));
-        if (s.clipped) c = max(set1(-s.clip), min(set1(s.clip), c));
-        store_n(cells, c, n);
-        store_n(out, mul(a[2], tanh(c)), n);
-      } else if constexpr (cell == Cell::gru) {
-        const vec reset = sigmoid(at(0)), z = sigmoid(at(1)), fresh = tanh(fma(reset, at(V + 2), at(2)));
-        store_n(out, fma(z, sub(load_n(before, n), fresh), fresh), n);
-      } else {
-        store_n(out, cell == Cell::rnn ? tanh(at(v)) : max(set1(real(0)), at(v)), n);
+template <int R, int P, int V> void sums_of_bfloat16(const SmallStep& s, int64_t k, int64_t p, float* sums) {
+  const SmallWeights& w = s.w;
+  constexpr int64_t full = V * W;
+  vec acc[R][P * V];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < P * V; ++v) acc[r][v] = load_float(w.bias + p * full + v * W);
+  widened<R, P, V>(acc, s.x + k, static_cast<const uint16_t*>(w.input) + p * full * w.I, full * w.I, w.I);
+  if (w.cell == Cell::gru)
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int q = 0; q < P; ++q) {
+        store_float(sums + (r * P + q) * 2 * full + (V - 1) * W, acc[r][q * V + V - 1]);
+        acc[r][q * V + V - 1] = load_float(w.bias_n + (p + q) * W);
       }
+  widened<R, P, V>(acc, s.h + k, static_cast<const uint16_t*>(w.recurrent) + p * full * w.H, full * w.H, w.H);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < P * V; ++v)
+      store_float(sums + (r * P + v / V) * 2 * full + (w.cell == Cell::gru && v % V == 2 ? full : 0) + v % V * W, acc[r][v]);
+}
+
+// The gates of one panel of R rows, whose sums lie `stride` apart, in memory; float only.
+template <Cell cell, int V, int R> RECURRA_INLINE void finish_rows(const SmallStep& s, int64_t k, int64_t p, const float* sums, int64_t stride) {
+  const SmallWeights& w = s.w;
+  const auto at = [&](int r, int j) { return load_float(sums + r * stride + j * W); };
+  for (int v = 0; v < (cell == Cell::lstm || cell == Cell::gru ? 1 : V); ++v) {
+    const int64_t unit = p * w.units + v * W;
+    const int n = static_cast<int>(least(W, w.H - unit));
+    if (n <= 0) break;
+    const auto out = [&](int r) { return reinterpret_cast<real*>(s.out[k + r]) + unit; };
+    if constexpr (cell == Cell::lstm) {
+      vec a[4 * R], c[R];
+      RECURRA_EACH(0, R) a[3 * j] = at(j, 0), a[3 * j + 1] = at(j, 1), a[3 * j + 2] = at(j, 3), a[3 * R + j] = at(j, 2);
+      activate<3 * R, R>(a);
+      RECURRA_EACH(0, R) {
+        real* cells = reinterpret_cast<real*>(s.c[k + j]) + unit;
+        c[j] = fma(a[3 * j + 1], load_n(cells, n), mul(a[3 * j], a[3 * R + j]));
+        if (s.clipped) c[j] = max(set1(-s.clip), min(set1(s.clip), c[j]));
+        store_n(cells, c[j], n);
+      }
+      activate<0, R>(c);
+      RECURRA_EACH(0, R) store_n(out(j), mul(a[3 * j + 2], c[j]), n);
+    } else if constexpr (cell == Cell::gru) {
+      vec a[2 * R], fresh[R];
+      RECURRA_EACH(0, R) a[2 * j] = at(j, 0), a[2 * j + 1] = at(j, 1);
+      activate<2 * R, 0>(a);
+      RECURRA_EACH(0, R) fresh[j] = fma(a[2 * j], at(j, V + 2), at(j, 2));
+      activate<0, R>(fresh);
+      RECURRA_EACH(0, R) {
+        const vec before = load_n(reinterpret_cast<const real*>(s.h[k + j]) + unit, n);
+        store_n(out(j), fma(a[2 * j + 1], sub(before, fresh[j]), fresh[j]), n);
+      }
+    } else {
+      vec a[R];
+      RECURRA_EACH(0, R) a[j] = at(j, v);
+      if constexpr (cell == Cell::rnn) activate<0, R>(a);
+      else RECURRA_EACH(0, R) a[j] = max(set1(real(0)), a[j]);
+      RECURRA_EACH(0, R) store_n(out(j), a[j], n);
     }
+  }
+}
+
+template <Cell cell, int R, int P> void small_tile(const SmallStep& s, const Rows& rows, int64_t k, int64_t p) {
+  constexpr int V = cell == Cell::gru ? 3 : 4;
+  float sums[R * P * 2 * V * W] __attribute__((aligned(64)));
+  if (s.w.precision == Precision::int8) sums_of_int8<R, P, V>(s, rows, k, p, sums);
+  else sums_of_bfloat16<R, P, V>(s, k, p, sums);
+  if constexpr (is_float)
+    for (int q = 0; q < P; ++q) {
+      constexpr int64_t stride = P * 2 * V * W;
+      const float* from = sums + q * 2 * V * W;
+      int r = 0;
+      for (; r + 2 <= R; r += 2) finish_rows<cell, V, 2>(s, k + r, p + q, from + r * stride, stride);
+      if (R % 2) finish_rows<cell, V, 1>(s, k + r, p + q, from + r * stride, stride);
+    }
+}
+
+template <Cell cell> using SmallTile = void (*)(const SmallStep&, const Rows&, int64_t, int64_t);
+
+template <Cell cell> SmallTile<cell> small_tile_of(int64_t rows) {
+  switch (rows) {
+    case 1: return small_tile<cell, 1, 1>;
+    case 2: return small_tile<cell, 2, 1>;
+    case 3: return small_tile<cell, (tile_rows >= 3 ? 3 : 1), 1>;
+    case 4: return small_tile<cell, (tile_rows >= 4 ? 4 : 1), 1>;
+    case 5: return small_tile<cell, (tile_rows >= 5 ? 5 : 1), 1>;
+    default: return small_tile<cell, (tile_rows >= 6 ? 6 : 1), 1>;
   }
 }
 
 template <Cell cell> void step_cell(const SmallStep& s) {
-  constexpr int V = cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 4;
-  uint8_t* x8 = reinterpret_cast<uint8_t*>(s.scratch);
-  uint8_t* h8 = x8 + quads(s.w.I) * 4;
-  float sx = 0, sh = 0;
-  if (s.w.precision == Precision::int8) sx = quantise(s.x, s.w.I, x8), sh = quantise(s.h, s.w.H, h8);
-  for (int64_t p = 0; p < s.w.panels; ++p) {
-    float sums[2 * V * W] __attribute__((aligned(64)));
-    panel_sums<V>(s, x8, h8, sx, sh, p, sums);
-    finish_panel<cell, V>(s, p, sums);
-  }
+  Rows rows;
+  uint8_t* free = reinterpret_cast<uint8_t*>(s.scratch);
+  if (s.w.precision == Precision::int8)
+    for (int64_t k = 0; k < s.n; ++k) {
+      uint8_t *x8 = free, *h8 = x8 + quads(s.w.I) * 4;
+      free = h8 + quads(s.w.H) * 4;
+      rows.x8[k] = x8, rows.h8[k] = h8;
+      rows.sx[k] = quantise(s.x[k], s.w.I, x8), rows.sh[k] = quantise(s.h[k], s.w.H, h8);
+    }
+  const Split split = Split::over(s.n, tile_rows);
+  int64_t p = 0;
+  if (s.n == 1)
+    for (; p + 2 <= s.w.panels; p += 2) small_tile<cell, 1, 2>(s, rows, 0, p);
+  for (; p < s.w.panels; ++p)
+    for (int64_t tile = 0; tile < split.tiles; ++tile) {
+      const int64_t begin = split.begin(tile);
+      small_tile_of<cell>(split.begin(tile + 1) - begin)(s, rows, begin, p);
+    }
 }
 
 void step_small(const SmallStep& s) {

@@ -66,6 +66,55 @@ def test_alone_in_a_batch_and_streamed_have_the_same_bits(cell, precision):
             np.testing.assert_array_equal(stepper.step(x[token])[0], whole[token])
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_more_rows_than_a_gang_holds_have_the_bits_of_each_alone(cell, precision, threads):
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(0, 12, 83)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    x = rng.normal(size=(int(offsets[-1]), 20)).astype(np.float32)
+    packed = native.Packed(cell, *weights(cell), precision=precision)
+    h0 = rng.normal(size=(83, 50)).astype(np.float32)
+    c0 = rng.normal(size=(83, 50)).astype(np.float32) if cell == "lstm" else None
+    held = native.get_num_threads()
+    native.set_num_threads(threads)
+    try:
+        for reverse in (False, True):
+            y, h, c, *_ = native.recur_forward(packed, x, offsets, h0, c0, reverse=reverse)
+            for s in range(0, 83, 7):
+                alone = native.recur_forward(
+                    packed,
+                    x[offsets[s] : offsets[s + 1]],
+                    np.array([0, lengths[s]], np.int64),
+                    h0[s : s + 1],
+                    None if c0 is None else c0[s : s + 1],
+                    reverse=reverse,
+                )
+                np.testing.assert_array_equal(y[offsets[s] : offsets[s + 1]], alone[0])
+                np.testing.assert_array_equal(h[s], alone[1][0])
+                if c0 is not None:
+                    np.testing.assert_array_equal(c[s], alone[2][0])
+    finally:
+        native.set_num_threads(held)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_many_streams_stepped_together_have_the_bits_of_each_alone(cell, precision):
+    rng = np.random.default_rng(4)
+    packed = native.Packed(cell, *weights(cell), precision=precision)
+    together, alone = native.Stepper([packed], 90), native.Stepper([packed], 1)
+    x = rng.normal(size=(5, 90, 20)).astype(np.float32)
+    rows = np.arange(0, 90, dtype=np.int64)[::-1].copy()
+    found = [np.array(together.step(step[rows], rows)) for step in x]
+    for row in range(0, 90, 11):
+        alone.reset()
+        for step in range(5):
+            answer = np.array(alone.step(x[step, row : row + 1]))
+            np.testing.assert_array_equal(found[step][89 - row], answer[0])
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_instruction_set_has_the_same_bits(cell, precision):
