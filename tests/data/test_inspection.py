@@ -76,7 +76,17 @@ def test_columns_of_steps_are_summarised() -> None:
     assert (same.constant, same.minimum, same.maximum) == (True, 5.0, 5.0)
     (code,) = report.categories
     assert (code.distinct, code.missing, code.once, code.frequent) == (2, 1, 1, {"x": 2, "y": 1})
-    assert report.spacing == Spacing(minimum=1.0, median=2.0, maximum=3.0, regular=False)
+    assert report.spacing == Spacing(
+        minimum=1.0,
+        median=2.0,
+        maximum=3.0,
+        regular=False,
+        irregular=1.0,
+        gaps=0,
+        missing=0,
+        repeated=0,
+        backwards=0,
+    )
     assert report.lengths.empty == 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from recurra.spec import Training
@@ -14,11 +14,13 @@ FEW = 500
 RARE = 20
 UNEVEN = 3.0
 UNSEEN = 0.05
+NEARLY = 0.01
+STUCK = 0.01
 
 
 def advise(report: DataReport) -> tuple[str, ...]:
     """Return the advice that applies, the gravest first."""
-    rules = (_flaws, _repeats, _classes, _lengths, _words, _columns, _size)
+    rules = (_flaws, _repeats, _groups, _classes, _lengths, _words, _columns, _times, _size)
     return tuple(sentence for rule in rules for sentence in rule(report))
 
 
@@ -44,6 +46,29 @@ def _repeats(report: DataReport) -> Iterator[str]:
         )
     if report.contradictions:
         yield f"{report.contradictions:,} sequences occur with different targets: no model can get all of them right"
+    if report.near.across:
+        found = ", ".join(f"{count:,} across {parts}" for parts, count in report.near.across.items())
+        yield f"near-duplicates stand in two parts ({found}): take them out, or the scores are too good"
+    elif report.near.sequences > NEARLY * report.sequences:
+        yield (
+            f"{report.near.sequences:,} sequences are nearly the same as another: split by what they were made from, "
+            "or the scores will be too good"
+        )
+
+
+def _groups(report: DataReport) -> Iterator[str]:
+    for one in report.groups:
+        if one.leaks:
+            yield (
+                f"leakage by group: {one.column!r} alone guesses the target ({one.score:.2f}, chance "
+                f"{one.chance:.2f}), and {one.tested:.0%} of the test sequences are of a group that train knows: "
+                f"split with --group {one.column}"
+            )
+        elif one.tells and one.tested is None:
+            yield (
+                f"{one.column!r} alone guesses the target ({one.score:.2f}, chance {one.chance:.2f}): a random split "
+                f"lets a model learn it by heart; split with --group {one.column} if new ones are to come"
+            )
 
 
 def _classes(report: DataReport) -> Iterator[str]:
@@ -101,6 +126,39 @@ def _columns(report: DataReport) -> Iterator[str]:
         )
     if report.spacing is not None and not report.spacing.regular:
         yield "steps are not evenly spaced in time: try elapsed_time=True"
+
+
+def _times(report: DataReport) -> Iterator[str]:
+    spacing = report.spacing
+    if spacing is not None and (spacing.repeated or spacing.backwards):
+        yield (
+            f"{spacing.repeated:,} steps repeat the time before and {spacing.backwards:,} go back in time: merge or "
+            "sort them"
+        )
+    if spacing is not None and spacing.gaps:
+        yield (
+            f"{spacing.gaps:,} gaps in time, {spacing.missing:,} steps are missing: fill them in, or cut the "
+            "sequences there"
+        )
+    for one in report.series:
+        if one.season:
+            yield (
+                f"{one.name!r} repeats every {one.season:,} steps: sequences should hold two seasons or more "
+                f"({2 * one.season:,} steps), and the seasonal naive forecast is the baseline to beat"
+            )
+    if wandering := _named(one.name for one in report.series if one.trend == "trend or unit root"):
+        yield f"trend or unit root in {wandering}: differences, or scaling each sequence by itself, will help"
+    if extreme := _named(f"{one.name} ({one.extreme:,})" for one in report.series if one.extreme):
+        yield f"extreme values in {extreme}: look at them, and try scaling='robust'"
+    if stuck := _named(f"{one.name} ({one.stuck:.0%})" for one in report.series if one.stuck > STUCK):
+        yield f"values stand still for long in {stuck}: is the sensor stuck?"
+
+
+def _named(names: Iterable[str]) -> str:
+    """Up to five names in quotes, and how many more there are; "" for none."""
+    found = list(names)
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    return ", ".join(map(repr, found[:5])) + more
 
 
 def _size(report: DataReport) -> Iterator[str]:

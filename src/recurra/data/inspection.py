@@ -13,17 +13,22 @@ from recurra.data.beside import as_array
 from recurra.data.cells import label
 from recurra.data.dataset import PARTS, Dataset
 from recurra.data.duplicates import Overlap, duplicates_across, sequence_keys
+from recurra.data.groups import GroupSummary, group_summaries
+from recurra.data.near_duplicates import NearDuplicates, near_duplicates
 from recurra.data.report_text import render
+from recurra.data.series import SeriesSummary, series_summaries
 from recurra.data.splits import Split
 from recurra.data.step_columns import stack_rows
 from recurra.data.summaries import (
     CategorySummary,
+    Cut,
     LabelSummary,
     Lengths,
     NumberSummary,
     Record,
     Spacing,
     Vocabulary,
+    cuts,
 )
 from recurra.data.tables import Table
 from recurra.errors import DataError
@@ -46,10 +51,12 @@ class Sample(Record):
 class DataReport:
     """What is in the data; `str(report)` is for people, `to_dict()` for machines.
 
-    source, kind, sequences: where from, what, how many. parts: sizes by split. lengths: in words or steps.
+    source, kind, sequences: where from, what, how many. parts: sizes by split. lengths: in words or steps. cuts: what
+    truncation would cost.
     labels, numbers: the targets, whichever they are. vocabulary: of texts. features, categories, static: the
-    columns of steps and of sequences. spacing: of steps in time. duplicates: sequences that occurred before.
-    contradictions: sequences that occurred before with another target. overlap: duplicates across parts.
+    columns of steps and of sequences. spacing: of steps in time. series: features in time. duplicates: sequences that
+    occurred before. contradictions: sequences that occurred before with another target. overlap: duplicates across
+    parts. near: near-duplicates. groups: columns that several sequences share, and whether they give targets away.
     samples: a few rows. notes: of the reader. advice: what to try, one sentence each.
     """
 
@@ -58,6 +65,7 @@ class DataReport:
     sequences: int
     parts: dict[str, int]
     lengths: Lengths
+    cuts: tuple[Cut, ...]
     labels: LabelSummary | None
     numbers: tuple[NumberSummary, ...]
     vocabulary: Vocabulary | None
@@ -65,9 +73,12 @@ class DataReport:
     categories: tuple[CategorySummary, ...]
     static: tuple[NumberSummary, ...]
     spacing: Spacing | None
+    series: tuple[SeriesSummary, ...]
     duplicates: int
     contradictions: int
     overlap: Overlap | None
+    near: NearDuplicates
+    groups: tuple[GroupSummary, ...]
     samples: tuple[Sample, ...]
     notes: tuple[str, ...]
     advice: tuple[str, ...] = ()
@@ -115,6 +126,8 @@ def _report(dataset: Dataset) -> DataReport:
         duplicates=len(keys) - len(set(keys)),
         contradictions=_contradictions(keys, dataset.targets),
         overlap=_overlap(dataset),
+        near=near_duplicates(dataset.inputs, dataset.split),
+        groups=group_summaries(dataset),
         samples=tuple(_samples(dataset)),
         notes=dataset.notes,
     )
@@ -122,8 +135,9 @@ def _report(dataset: Dataset) -> DataReport:
 
 def _about_texts(dataset: Dataset) -> dict[str, Any]:
     vocabulary, lengths = Vocabulary.of(list(dataset.inputs), dataset.split)
-    nothing: dict[str, Any] = {"features": (), "categories": (), "spacing": None}
-    return {"lengths": Lengths.of(lengths, "words"), "vocabulary": vocabulary, **nothing}
+    nothing: dict[str, Any] = {"features": (), "categories": (), "spacing": None, "series": ()}
+    measured = {"lengths": Lengths.of(lengths, "words"), "cuts": cuts(lengths)}
+    return {**measured, "vocabulary": vocabulary, **nothing}
 
 
 def _about_steps(dataset: Dataset) -> dict[str, Any]:
@@ -131,10 +145,12 @@ def _about_steps(dataset: Dataset) -> dict[str, Any]:
     assert isinstance(steps, Ragged)
     return {
         "lengths": Lengths.of(steps.lengths, "steps"),
+        "cuts": cuts(steps.lengths),
         "vocabulary": None,
         "features": _features(steps, dataset.features),
         "categories": _categories(steps),
         "spacing": Spacing.of(steps),
+        "series": series_summaries(steps, _names(steps, dataset.features)),
     }
 
 
@@ -194,8 +210,11 @@ def _columns(block: Any, names: Sequence[str]) -> tuple[NumberSummary, ...]:
 
 
 def _features(inputs: Ragged, names: Sequence[str]) -> tuple[NumberSummary, ...]:
-    values = np.asarray(inputs.values, dtype=np.float64)
-    return _columns(values, names or [f"x{position}" for position in range(values.shape[1])])
+    return _columns(np.asarray(inputs.values, dtype=np.float64), _names(inputs, names))
+
+
+def _names(inputs: Ragged, names: Sequence[str]) -> Sequence[str]:
+    return names or [f"x{position}" for position in range(np.asarray(inputs.values).shape[1])]
 
 
 def _categories(inputs: Ragged) -> tuple[CategorySummary, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from recurra.data.groups import GroupSummary
+from recurra.data.series import SeriesSummary
 from recurra.data.summaries import Bin, LabelSummary, NumberSummary, Vocabulary
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ def _lengths(report: DataReport) -> Iterator[str]:
         f"max {found.maximum:,}, 95th percentile {found.p95:g}; {found.total:,} in all, {found.empty:,} empty"
     )
     yield from _bars(found.histogram, whole=True)
+    yield "  cutting at: " + "; ".join(
+        f"{cut.limit:,} cuts {cut.sequences:.0%} of the sequences and loses {cut.lost:.0%} of the {found.unit}"
+        for cut in report.cuts
+    )
 
 
 def _targets(report: DataReport) -> Iterator[str]:
@@ -96,6 +102,23 @@ def _columns(report: DataReport) -> Iterator[str]:
         spacing = report.spacing
         how = "regular" if spacing.regular else "irregular"
         yield f"time between steps: {how}, median {spacing.median:g} s, {spacing.minimum:g} to {spacing.maximum:g} s"
+        yield (
+            f"  {spacing.gaps:,} gaps ({spacing.missing:,} steps missing), {spacing.repeated:,} repeated and "
+            f"{spacing.backwards:,} backward times, {spacing.irregular:.1%} of the spacings off the median"
+        )
+    yield from (_in_time(one) for one in report.series[:MANY])
+
+
+def _in_time(one: SeriesSummary) -> str:
+    tests = f"ADF p {one.adf:.2g}, KPSS p {one.kpss:.2g}" if one.adf is not None else ""
+    facts = [
+        f"{one.trend} ({tests})" if one.trend else "",
+        f"season of {one.season:,} steps (autocorrelation {one.season_strength:.2f})" if one.season else "",
+        f"{one.extreme:,} extreme values" if one.extreme else "",
+        f"{one.stuck:.1%} of the steps stuck" if one.stuck else "",
+        f"constant in {one.constant:,} sequences" if one.constant else "",
+    ]
+    return f"{one.name} in time: " + (", ".join(fact for fact in facts if fact) or "nothing to see")
 
 
 def _numbers(column: NumberSummary) -> str:
@@ -115,6 +138,22 @@ def _repeats(report: DataReport) -> Iterator[str]:
     )
     if report.overlap is not None and report.overlap.total:
         yield f"  {report.overlap.warning}"
+    if report.near.sequences:
+        across = "; ".join(f"{count:,} across {parts}" for parts, count in report.near.across.items())
+        yield f"near-duplicates: {report.near.sequences:,}" + (f" ({across})" if across else "")
+        yield from (f"  {a!r} ~ {b!r}" for a, b in report.near.examples)
+    yield from (_group(one) for one in report.groups[:MANY])
+
+
+def _group(one: GroupSummary) -> str:
+    facts = [f"{one.groups:,} groups"]
+    if one.tested is not None:
+        facts.append(
+            f"{one.shared:,} in several parts, {one.tested:.0%} of the test sequences of a known group"
+        )
+    if one.score is not None and one.chance is not None and one.p_value is not None:
+        facts.append(f"guesses the target at {one.score:.2f} (chance {one.chance:.2f}, p {one.p_value:.2g})")
+    return f"column {one.column!r}: " + "; ".join(facts)
 
 
 def _bars(bins: Sequence[Bin], *, whole: bool = False) -> Iterator[str]:

@@ -15,6 +15,8 @@ from recurra.ragged import Ragged
 
 BINS = 12
 GROWTH_POINTS = 10
+GAP = 1.5
+WHOLE = (50, 75, 90, 95, 99, 100)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 
@@ -240,12 +242,22 @@ def _unseen(ids: Ragged, split: Array) -> dict[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Spacing(Record):
-    """Seconds between the steps of sequences that have times. regular: whether all are the same."""
+    """Seconds between the steps of sequences that have times.
+
+    regular: whether all are the same; irregular: share of them that is off the median by more than 1%.
+    gaps: places where more than 1.5 median spacings lie between two steps; missing: steps that would fill them.
+    repeated: steps at the time of the one before; backwards: steps at an earlier time than the one before.
+    """
 
     minimum: float
     median: float
     maximum: float
     regular: bool
+    irregular: float
+    gaps: int
+    missing: int
+    repeated: int
+    backwards: int
 
     @classmethod
     def of(cls, inputs: Ragged) -> Spacing | None:
@@ -257,6 +269,45 @@ class Spacing(Record):
         steps = np.diff(inputs.columns["time"], prepend=0.0)[inner]
         if not len(steps):
             return None
-        low, high = float(steps.min()), float(steps.max())
-        regular = high - low <= 1e-6 * max(abs(high), 1.0)
-        return cls(minimum=low, median=float(np.median(steps)), maximum=high, regular=regular)
+        low, high, middle = float(steps.min()), float(steps.max()), float(np.median(steps))
+        forward = steps[steps > 0]
+        usual = float(np.median(forward)) if len(forward) else 0.0
+        wide = forward[forward > GAP * usual]
+        return cls(
+            minimum=low,
+            median=middle,
+            maximum=high,
+            regular=high - low <= 1e-6 * max(abs(high), 1.0),
+            irregular=float((np.abs(steps - usual) > 0.01 * usual).mean()),
+            gaps=len(wide),
+            missing=int((np.round(wide / usual) - 1).sum()) if len(wide) else 0,
+            repeated=int((steps == 0).sum()),
+            backwards=int((steps < 0).sum()),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut(Record):
+    """What `sequence_length=limit` costs and saves: share of the sequences that are cut, of the steps that are lost,
+    and the steps that remain as a share (training time goes with it)."""
+
+    limit: int
+    sequences: float
+    lost: float
+    remaining: float
+
+
+def cuts(lengths: Array) -> tuple[Cut, ...]:
+    """Return what truncation costs at the lengths that leave 50, 75, 90, 95, 99 and 100 of 100 sequences whole."""
+    total = max(int(lengths.sum()), 1)
+    limits = sorted({max(1, int(np.ceil(np.percentile(lengths, share)))) for share in WHOLE})
+    kept = [int(np.minimum(lengths, limit).sum()) for limit in limits]
+    return tuple(
+        Cut(
+            limit=limit,
+            sequences=float((lengths > limit).mean()),
+            lost=1 - left / total,
+            remaining=left / total,
+        )
+        for limit, left in zip(limits, kept, strict=True)
+    )
