@@ -11,6 +11,7 @@ pytest.importorskip("onnxruntime")
 from contracts.models import network, predictor
 from recurra.cli.app import run
 from recurra.runtime.store import save_predictor
+from recurra.spec import Network
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,20 @@ def test_a_bidirectional_model_is_exported_without_a_step_graph(bundles, tmp_pat
     assert (tmp_path / "out" / "batch.onnx").exists()
 
 
+def test_torch_export_says_what_it_wrote_and_what_it_could_not(tmp_path, capsys):
+    save_predictor(
+        predictor(Network(hidden_size=5, zoneout=0.1)), tmp_path / "m", training={}, scores={}, data={}
+    )
+    assert run(["export", str(tmp_path / "m"), "--format", "torch-export"]) == 0
+    out = capsys.readouterr().out
+    assert f"{tmp_path / 'm-torch-export' / 'step.pt2'}  one step" in out
+    assert "no batch graph: cells with zoneout" in out
+    assert "checked with PyTorch in another process" in out
+
+
 REFUSED = [
     (["--format", "torchscript"], "deprecated in PyTorch"),
+    (["--format", "torchscript"], "use --format torch-export"),
     (["--format", "onx"], "did you mean 'onnx'"),
     (["-o", "MODEL"], "a bundle stands there"),
 ]

@@ -17,7 +17,7 @@ from contracts.models import TEXTS, sequences
 from recurra.errors import DataError, ExportError, MissingExtraError, SpecError, StorageError
 from recurra.graph.stepping import stepping_of
 from recurra.runtime.export import TOLERANCE, batch_graph, export_onnx, onnx_difference, step_graph
-from recurra.runtime.export.check import Session, start
+from recurra.runtime.export.check import Session
 from recurra.runtime.export.graphs import OUT
 from recurra.runtime.export.probes import batch_feed, made_probe
 from recurra.runtime.export.table import Row
@@ -109,7 +109,7 @@ def test_a_model_is_never_replaced_by_its_export(tmp_path):
 def test_the_step_graph_follows_the_model_over_500_steps(pooling):
     predictor = predictor_of(a_row(pooling=pooling))
     session = Session(step_graph(predictor).SerializeToString())
-    stepping, states = stepping_of(predictor.model, predictor.parameters), start(session, 1)
+    stepping, states = stepping_of(predictor.model, predictor.parameters), session.start(1)
     tokens = np.random.default_rng(5).standard_normal((500, 3)).astype(np.float32)
     row = np.array([0])
     for count, token in enumerate(tokens, 1):

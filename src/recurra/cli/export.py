@@ -1,14 +1,17 @@
-"""`recurra export MODEL --format onnx [-o DIR]`: graphs that answer as the model does, without torch."""
+"""`recurra export MODEL --format onnx|torch-export [-o DIR]`: graphs that answer as the model does, without torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recurra.cli import options as o
 from recurra.cli.output import print_json
+
+if TYPE_CHECKING:
+    from recurra.runtime.export import Exported
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     model: Annotated[str, typer.Argument(help="Folder of a bundle.")],
-    kind: Annotated[str | None, typer.Option("--format", help="What to write: onnx.")] = None,
+    kind: Annotated[str | None, typer.Option("--format", help="What to write: onnx or torch-export.")] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -27,42 +30,66 @@ def export(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder to write; MODEL-onnx, or MODEL-int8, where not given."),
+        typer.Option(
+            "--output", "-o", help="Folder to write; MODEL-onnx, or MODEL-int8, ... where not given."
+        ),
     ] = None,
     json_output: o.Json = False,
 ) -> None:
-    """Write a model as ONNX, a graph over padded batches and one of a single step, checked before it is kept;
-    or, with --precision, as a smaller bundle."""
+    """Write a model as a graph over whole sequences and one of a single step, checked before they are kept; or,
+    with --precision, as a smaller bundle."""
     if precision is not None:
         _smaller(model, precision, kind, output, json_output=json_output)
         return
     kind = "onnx" if kind is None else kind
     from recurra.runtime import load
-    from recurra.runtime.export import TOLERANCE, checked_format, export_onnx
+    from recurra.runtime.export import checked_format, export_onnx, export_torch
 
     checked_format(kind)
     predictor = load(model)
-    folder = Path(f"{Path(model).resolve()}-onnx") if output is None else output
-    done = export_onnx(predictor, folder)
+    folder = Path(f"{Path(model).resolve()}-{kind}") if output is None else output
+    done = (export_onnx if kind == "onnx" else export_torch)(predictor, folder)
     if json_output:
-        files = {"batch": done.batch, "step": done.step, "record": done.record}
-        shown = {name: None if path is None else str(path) for name, path in files.items()}
-        print_json(
-            {
-                "model": model,
-                "format": kind,
-                "folder": str(done.folder),
-                "files": shown,
-                "difference": done.difference,
-                "tolerance": TOLERANCE,
-                "refused": {} if done.refused is None else {"step": done.refused},
-            }
-        )
-        return
-    print(f"{done.batch}  padded batches with their lengths")
-    print(f"{done.step}  one step, states in and out" if done.step else f"no step graph: {done.refused}")
+        _print_json(model, kind, done)
+    else:
+        _show(kind, done)
+
+
+def _print_json(model: str, kind: str, done: Exported) -> None:
+    from recurra.runtime.export import TOLERANCE
+
+    files = {"batch": done.batch, "step": done.step, "record": done.record}
+    print_json(
+        {
+            "model": model,
+            "format": kind,
+            "folder": str(done.folder),
+            "files": {name: None if path is None else str(path) for name, path in files.items()},
+            "difference": done.difference,
+            "tolerance": TOLERANCE,
+            "refused": dict(done.refused),
+        }
+    )
+
+
+def _show(kind: str, done: Exported) -> None:
+    from recurra.runtime.export import TOLERANCE
+
+    whole, alone, by = _SAID[kind]
+    print(f"{done.batch}  {whole}" if done.batch else f"no batch graph: {done.refused['batch']}")
+    print(f"{done.step}  {alone}" if done.step else f"no step graph: {done.refused['step']}")
     print(f"{done.record}  names, shapes, what was checked")
-    print(f"checked with ONNX Runtime: off by {done.difference:.1e} at most ({TOLERANCE:g} is allowed)")
+    print(f"checked with {by}: off by {done.difference:.1e} at most ({TOLERANCE:g} is allowed)")
+
+
+_SAID = {
+    "onnx": ("padded batches with their lengths", "one step, states in and out", "ONNX Runtime"),
+    "torch-export": (
+        "whole sequences, on Recurra's operators",
+        "one step, states in and out, in torch's own operators",
+        "PyTorch in another process",
+    ),
+}
 
 
 def _smaller(model: str, precision: str, kind: str | None, output: Path | None, *, json_output: bool) -> None:

@@ -41,7 +41,9 @@ class Flow:
     @property
     def rows(self) -> int:
         """Number of sequences."""
-        return len(self.values) if self.offsets is None else len(self.offsets) - 1
+        # By shape, not len: a tracer of torch keeps the one symbolic and freezes the other.
+        rows: int = self.values.shape[0] if self.offsets is None else self.offsets.shape[0] - 1
+        return rows
 
 
 STATIC = "static features"

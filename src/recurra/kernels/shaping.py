@@ -41,7 +41,9 @@ def column_like(factors: Any, like: Any) -> Any:
 
 
 def _ones(count: int, *, like: Any) -> Any:
-    return _as(np.ones((count, 1), dtype=np.float32), like)
+    if isinstance(like, np.ndarray):
+        return np.ones((count, 1), dtype=like.dtype)
+    return like.new_ones((count, 1))
 
 
 def _as(array: Any, like: Any) -> Any:

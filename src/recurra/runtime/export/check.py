@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,6 +32,16 @@ whose probabilities are all close to 0 and 1."""
 
 ROWS, BATCH = 256, 32
 """Sequences of given data that are compared at most, and at a time."""
+
+
+class Stepped(Protocol):
+    """An exported step at work."""
+
+    def run(self, feed: dict[str, Array]) -> dict[str, Array]:
+        """All outputs by name."""
+
+    def start(self, rows: int) -> dict[str, Array]:
+        """The states that begin a sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +87,15 @@ class Session:
         with _told("run"):
             return dict(zip(self.outputs, self._session.run(None, feed), strict=True))
 
+    def start(self, rows: int) -> dict[str, Array]:
+        """The states that begin a sequence: zeros."""
+        carried = [name.removesuffix(OUT) for name in self.outputs if name.endswith(OUT)]
+        kinds = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
+        return {
+            name: np.zeros((rows, *self.inputs[name].shape[1:]), kinds[self.inputs[name].type])
+            for name in carried
+        }
+
 
 class _told:  # noqa: N801 - a context manager
     """Turns what ONNX Runtime raises into one error of ours."""
@@ -110,13 +129,13 @@ def _batch_gap(
     return gap(predictor, found, predictor.outputs_of(probe.batch, probe.static))
 
 
-def step_gap(predictor: Predictor, session: Session, probe: Probe | None = None, steps: int = STEPS) -> Gap:
+def step_gap(predictor: Predictor, session: Stepped, probe: Probe | None = None, steps: int = STEPS) -> Gap:
     """The largest differences of a step graph after every step, from the model on the steps so far.
 
     Half way the first row begins anew, with all its states 0.
     """
     probe = made_probe(predictor, (steps,) * STREAMS, 1) if probe is None else probe
-    states, worst, half = start(session, len(probe.batch)), Gap(), steps // 2
+    states, worst, half = session.start(len(probe.batch)), Gap(), steps // 2
     for step in range(steps):
         found = session.run({**step_feed(predictor, probe, step), **states})
         so_far = prefix(probe, step + 1)
@@ -126,7 +145,7 @@ def step_gap(predictor: Predictor, session: Session, probe: Probe | None = None,
 
 
 def _begun_anew(
-    predictor: Predictor, session: Session, probe: Probe, states: dict[str, Array], steps: int
+    predictor: Predictor, session: Stepped, probe: Probe, states: dict[str, Array], steps: int
 ) -> Gap:
     """Zeros begin a sequence, whatever the other rows are at."""
     states = {name: value.copy() for name, value in states.items()}
@@ -141,16 +160,6 @@ def _begun_anew(
     so_far = prefix(probe, steps)
     expected = predictor.outputs_of(so_far.batch, so_far.static)[:1]
     return gap(predictor, {name: value[:1] for name, value in found.items()}, expected)
-
-
-def start(session: Session, rows: int) -> dict[str, Array]:
-    """The states that begin a sequence: zeros."""
-    carried = [name.removesuffix(OUT) for name in session.outputs if name.endswith(OUT)]
-    kinds = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
-    return {
-        name: np.zeros((rows, *session.inputs[name].shape[1:]), kinds[session.inputs[name].type])
-        for name in carried
-    }
 
 
 def gap(predictor: Predictor, found: dict[str, Array], outputs: Array) -> Gap:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recurra.errors import SpecError, nearest
 
-FORMATS = ("onnx",)
+FORMATS = ("onnx", "torch-export")
 """Formats that `recurra export` writes."""
 
 
@@ -13,7 +13,8 @@ def checked_format(name: str) -> str:
     if name == "torchscript":
         raise SpecError(
             "format 'torchscript' is deprecated in PyTorch (torch.jit.script warns and names torch.compile and "
-            "torch.export) and is not written; use --format onnx, which needs no PyTorch at all, or serve the bundle"
+            "torch.export) and is not written; use --format torch-export, --format onnx, which needs no PyTorch at "
+            "all, or serve the bundle"
         )
     if name not in FORMATS:
         raise SpecError(f"format must be one of {', '.join(FORMATS)}, got {name!r}{nearest(name, FORMATS)}")

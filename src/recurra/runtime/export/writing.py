@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +35,16 @@ LARGEST = (2 << 30) - (16 << 20)
 class Exported:
     """What an export wrote.
 
-    folder, batch, step, record: absolute paths; `step` is None where there can be none, and `refused` says why.
+    folder, batch, step, record: absolute paths; None where there can be none, and `refused` says why by name.
     difference: the largest difference measured between the graphs' answers and the model's.
     """
 
     folder: Path
-    batch: Path
+    batch: Path | None
     step: Path | None
     record: Path
     difference: float
-    refused: str | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,8 @@ def export_onnx(predictor: Predictor, folder: str | os.PathLike[str]) -> Exporte
     StorageError where the folder cannot be written.
     """
     check_target(folder)
-    _refuse_other(Path(folder))
-    _refuse_int8(predictor)
+    refuse_other(Path(folder))
+    refuse_int8(predictor)
     _refuse_large(predictor)
     refused = step_refused(predictor)
     graphs = {BATCH_FILE: _checked(predictor, BATCH_FILE, batch_graph, batch_gap)}
@@ -84,7 +84,7 @@ def export_onnx(predictor: Predictor, folder: str | os.PathLike[str]) -> Exporte
         step=None if refused else written / STEP_FILE,
         record=written / RECORD_FILE,
         difference=difference,
-        refused=refused,
+        refused={} if refused is None else {"step": refused},
     )
 
 
@@ -105,7 +105,7 @@ def _checked(
     return _Checked(model=model, content=content, gap=gap)
 
 
-def _refuse_other(folder: Path) -> None:
+def refuse_other(folder: Path) -> None:
     """An export replaces an older one, never a model."""
     if not folder.exists() or not any(folder.iterdir()):
         return
@@ -118,11 +118,12 @@ def _refuse_other(folder: Path) -> None:
         raise StorageError(f"could not write {folder}: a {kind} stands there; choose another folder")
 
 
-def _refuse_int8(predictor: Predictor) -> None:
+def refuse_int8(predictor: Predictor) -> None:
+    """No other engine has these kernels."""
     if predictor.precision == "int8":
         raise SpecError(
-            "the model answers with int8 kernels, which no ONNX graph reproduces; export the float32 model, "
-            "and have onnxruntime.quantization shrink the graph if need be"
+            "the model answers with int8 kernels, which no exported graph reproduces; export the float32 model, "
+            "and have the other engine's own tools shrink the graph if need be"
         )
 
 
@@ -138,8 +139,6 @@ def _refuse_large(predictor: Predictor) -> None:
 def _record(
     predictor: Predictor, graphs: dict[str, _Checked], difference: float, refused: str | None
 ) -> dict[str, Any]:
-    from recurra import __version__
-
     described = {name.removesuffix(".onnx"): _described(name, each) for name, each in graphs.items()}
     if refused is not None:
         described["step"] = {"refused": refused}
@@ -147,25 +146,35 @@ def _record(
         "format": "onnx",
         "opset": OPSET,
         "ir_version": IR_VERSION,
-        "recurra": __version__,
-        "model_id": predictor.model_id,
-        "task": predictor.task,
-        **_meaning(predictor),
-        "input": predictor.encoder.to_record(),
-        "static": None if predictor.head.static is None else predictor.head.static.to_record(),
+        **facts(predictor),
         **described,
         "difference": difference,
         "tolerance": TOLERANCE,
-        "checked": {
-            "with": f"onnxruntime {runtime_library().__version__}",
-            "lengths": {name: list(lengths) for name, lengths in CASES.items()},
-            "steps": STEPS,
-            "streams": STREAMS,
-        },
+        "checked": checked_with(f"onnxruntime {runtime_library().__version__}"),
     }
 
 
-def _meaning(predictor: Predictor) -> dict[str, Any]:
+def facts(predictor: Predictor) -> dict[str, Any]:
+    """What a record says of the model, whatever it was exported to."""
+    from recurra import __version__
+
+    return {
+        "recurra": __version__,
+        "model_id": predictor.model_id,
+        "task": predictor.task,
+        **meaning(predictor),
+        "input": predictor.encoder.to_record(),
+        "static": None if predictor.head.static is None else predictor.head.static.to_record(),
+    }
+
+
+def checked_with(engine: str) -> dict[str, Any]:
+    """By what and on what an export was checked."""
+    lengths = {name: list(lengths) for name, lengths in CASES.items()}
+    return {"with": engine, "lengths": lengths, "steps": STEPS, "streams": STREAMS}
+
+
+def meaning(predictor: Predictor) -> dict[str, Any]:
     """What the columns of the answer are."""
     if isinstance(predictor, ClassifierPredictor):
         return {

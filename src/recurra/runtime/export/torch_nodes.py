@@ -1,0 +1,163 @@
+"""One step of every node in plain operators of torch: a program of these needs nothing of Recurra."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recurra.errors import SpecError
+from recurra.graph.embed import Embed, EmbedColumns
+from recurra.graph.head import Dense, Dropout, JoinStatic
+from recurra.graph.model import Model
+from recurra.graph.node import Node
+from recurra.graph.pool import Pool
+from recurra.graph.recur import Place, Recur
+from recurra.graph.run import STATIC, Parameters
+from recurra.kernels import reference
+from recurra.kernels.namespace import namespace
+
+COUNT = "count"
+"""Name of the state that counts the steps so far."""
+
+
+@dataclass(kw_only=True)
+class Step:
+    """What flows between the nodes for one token of each row.
+
+    values: (B, F), or (B,) ids. columns: further inputs. held, carried: states by name before and after the step.
+    first: (B, 1) whether this token is the first of its row; counts: (B, 1) tokens with this one.
+    """
+
+    values: Any
+    columns: Mapping[str, Any]
+    held: Mapping[str, Any]
+    first: Any
+    counts: Any
+    final: Any = None
+    carried: dict[str, Any] = field(default_factory=dict)
+
+
+Form = Callable[[Any, Parameters, Step], None]
+
+
+def run_step(model: Model, parameters: Parameters, step: Step) -> Any:
+    """Take all nodes through one step and return what leaves the last one, (B, outputs)."""
+    for node in model.nodes:
+        if type(node) not in FORMS:
+            raise SpecError(
+                f"{type(node).__name__} has no step in plain torch; this model cannot be exported"
+            )
+        FORMS[type(node)](node, parameters, step)
+    return step.values
+
+
+def state_sizes(model: Model) -> dict[str, tuple[int, ...]]:
+    """Name -> size per row of every state of a step; () for the counter, which is a whole number."""
+    recur, pool = model.node(Recur), model.node(Pool)
+    units = recur.network.hidden_size
+    sizes: dict[str, tuple[int, ...]] = {COUNT: ()}
+    for place in recur.places():
+        sizes |= {f"{kind}_{place.suffix}": (units,) for kind in _kinds(recur)}
+    if pool.how != "last":
+        sizes["pool"] = (pool.inputs,)
+    if pool.how == "attention":
+        sizes |= {"pool_peak": (1,), "pool_total": (1,)}
+    return sizes
+
+
+def _kinds(node: Recur) -> tuple[str, ...]:
+    return ("h", "c") if node.has_cells else ("h",)
+
+
+def _embed(node: Embed, parameters: Parameters, step: Step) -> None:
+    step.values = node.take(parameters, "table")[step.values]
+
+
+def _embed_columns(node: EmbedColumns, parameters: Parameters, step: Step) -> None:
+    parts = [step.values] if node.features else []
+    for column in node.vocabularies:
+        parts.append(node.take(parameters, f"table.{column}")[step.columns[column]])
+    step.values = namespace(parts[0]).cat(parts, axis=1)
+
+
+def _dropout(node: Dropout, parameters: Parameters, step: Step) -> None:
+    """Nothing outside of training."""
+
+
+def _join_static(node: JoinStatic, parameters: Parameters, step: Step) -> None:
+    step.values = namespace(step.values).cat([step.values, step.columns[STATIC]], axis=1)
+
+
+def _dense(node: Dense, parameters: Parameters, step: Step) -> None:
+    step.values = _affine(node, parameters, step.values)
+
+
+def _affine(node: Node, parameters: Parameters, x: Any) -> Any:
+    return x @ node.take(parameters, "weight").t() + node.take(parameters, "bias")
+
+
+def _recur(node: Recur, parameters: Parameters, step: Step) -> None:
+    for place in node.places():
+        after = _cell(node, parameters, place, step)
+        for kind, state in zip(_kinds(node), after, strict=False):
+            step.carried[f"{kind}_{place.suffix}"] = state
+        step.values = after[0]
+    step.final = step.values
+
+
+def _cell(node: Recur, parameters: Parameters, place: Place, step: Step) -> tuple[Any, Any]:
+    net, xp = node.network, namespace(step.values)
+    weights = node.weights(parameters, place)
+    held = [_begun(node, parameters, place, kind, step) for kind in _kinds(node)]
+    hidden, cell = held[0], (held[1] if node.has_cells else None)
+    entering = reference.input_part(xp, weights, step.values)
+    stepped = reference.step(xp, weights, entering, hidden, cell, None, net.cell_clip)
+    return reference.zoned(weights, stepped, hidden, cell, net.zoneout, None)
+
+
+def _begun(node: Recur, parameters: Parameters, place: Place, kind: str, step: Step) -> Any:
+    """The state that comes in; at the first step what a sequence begins with."""
+    held = step.held[f"{kind}_{place.suffix}"]
+    if node.network.initial_state == "zero":
+        return held
+    return namespace(held).where(step.first, node.take(parameters, f"{kind}0_{place.suffix}"), held)
+
+
+def _pool(node: Pool, parameters: Parameters, step: Step) -> None:
+    """What was gathered so far and this token: the sum, the largest, or an online softmax."""
+    y = step.values
+    if node.how == "last":
+        step.values = step.final
+        return
+    xp, held = namespace(y), step.held["pool"]
+    if node.how == "attention":
+        step.values = _attend(xp, node, parameters, step)
+        return
+    joined = held + y if node.how == "mean" else xp.where(y > held, y, held)
+    step.carried["pool"] = xp.where(step.first, y, joined)
+    mean = step.carried["pool"] / step.counts.to(y.dtype)
+    step.values = mean if node.how == "mean" else step.carried["pool"]
+
+
+def _attend(xp: Any, node: Pool, parameters: Parameters, step: Step) -> Any:
+    y, peak = step.values, step.held["pool_peak"]
+    score = xp.tanh(_affine(node, parameters, y)) @ node.take(parameters, "query").t()
+    higher = xp.where(step.first | (score > peak), score, peak)
+    fade = xp.where(step.first, xp.zeros_like(peak), xp.exp(peak - higher))
+    share = xp.exp(score - higher)
+    total = step.held["pool_total"] * fade + share
+    summed = step.held["pool"] * fade + share * y
+    step.carried |= {"pool": summed, "pool_peak": higher, "pool_total": total}
+    return summed / total
+
+
+FORMS: dict[type[Node], Form] = {
+    Embed: _embed,
+    EmbedColumns: _embed_columns,
+    Dropout: _dropout,
+    JoinStatic: _join_static,
+    Dense: _dense,
+    Recur: _recur,
+    Pool: _pool,
+}
