@@ -1,4 +1,4 @@
-"""`recurra bench [kernels]`: the kernels measured against what is installed."""
+"""`recurra bench [kernels|MODEL]`: the kernels, or a stored model, measured against what is installed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,22 @@ def register(app: typer.Typer) -> None:
     app.command(name="bench")(bench)
 
 
+@o.chosen_by(*o.DATA)
 def bench(
-    target: Annotated[str, typer.Argument(help="What to measure: kernels.")] = "kernels",
-    quick: Annotated[bool, typer.Option("--quick", help="Few shapes, within five minutes.")] = False,
+    chosen: o.Choices,
+    what: Annotated[
+        str, typer.Argument(help="What to measure: kernels, or the folder of a bundle.")
+    ] = "kernels",
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(help="For a bundle: files as in training; without them, made sequences are used."),
+    ] = None,
+    case: Annotated[
+        str, typer.Option("--for", help="For a bundle, what matters: latency, throughput, stream or size.")
+    ] = "latency",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few shapes, within five minutes; a bundle within half a minute.")
+    ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,10 +56,31 @@ def bench(
     json_output: o.Json = False,
 ) -> None:
     """Compare answers, then time Recurra and its peers on the same work; notes say who is missing and why."""
-    if target != "kernels":
-        raise SpecError(f"bench measures kernels, got {target!r}; use recurra bench kernels")
     if plot is not None and plot.suffix.lower() != ".svg":
         raise SpecError(f"--plot must be a file that ends in .svg, got {plot.name!r}")
+    if what != "kernels":
+        from recurra.cli.bench_model import bench_bundle
+
+        if not Path(what).is_dir():
+            raise SpecError(
+                f"bench measures kernels or the folder of a bundle, got {what!r}, which is neither; "
+                "use recurra bench kernels, or recurra bench MODEL"
+            )
+        budget = seconds if seconds is not None else (20.0 if quick else 60.0)
+        bench_bundle(
+            what,
+            data,
+            chosen.data,
+            case=case,
+            only=only or [],
+            seconds=budget,
+            threads=threads,
+            plot=plot,
+            json_output=json_output,
+        )
+        return
+    if data:
+        raise SpecError(f"bench kernels reads no data, got {data[0]!r}; leave it out, or name a bundle first")
     # XLA and TensorFlow write their greetings to standard error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from recurra import kernels

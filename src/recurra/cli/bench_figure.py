@@ -46,3 +46,30 @@ def figure(outcome: Outcome) -> Figure:
         alt=f"{len(engines)} engines on {len(cases)} cases; the numbers are in the table.",
         data=columns,
     )
+
+
+def model_figure(outcome: Any) -> Figure:
+    """Sequences (or steps) a second of every engine, by size of batch."""
+    names = list(dict.fromkeys(row.name for row in outcome.rows))
+    batches = list(dict.fromkeys(str(row.batch) for row in outcome.rows))
+
+    def paint(canvas: Any) -> None:
+        axes = canvas.subplots()
+        for index, name in enumerate(names):
+            rows = [row for row in outcome.rows if row.name == name]
+            places = [batches.index(str(row.batch)) for row in rows]
+            axes.plot(places, [row.per_second for row in rows], label=name, **line_of(index))
+        axes.set_xticks(range(len(batches)), batches)
+        axes.set(xlabel="batch", ylabel="sequences, or steps, a second", yscale="log")
+        legend_below(axes, names)
+
+    columns = {
+        field: [getattr(row, field) for row in outcome.rows]
+        for field in ("engine", "precision", "batch", "p50_ms", "p99_ms", "per_second", "megabytes")
+    }
+    return Figure(
+        title="A model measured",
+        svg=draw(paint, width=WIDTH, height=300.0 + legend_height(names)),
+        alt=f"{len(names)} engines on batches of several sizes; the numbers are in the table.",
+        data=columns,
+    )

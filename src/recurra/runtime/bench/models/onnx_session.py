@@ -1,0 +1,101 @@
+"""ONNX Runtime on the graphs that Recurra exports, in float32 and by its own dynamic int8."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recurra import kernels
+from recurra.ragged import Array
+from recurra.runtime.bench.engines.engine import LeftOutError, needed
+from recurra.runtime.bench.models.contender import Answering, Contender, Walking, encoder_bytes, start_program
+from recurra.runtime.export.graphs import OUT, answer_names, batch_graph, step_graph
+from recurra.runtime.export.probes import Probe, batch_feed, step_feed
+from recurra.runtime.predictor import Predictor
+
+
+class _Session:
+    """A graph on as many threads as Recurra has."""
+
+    def __init__(self, model: bytes) -> None:
+        ort = needed("onnxruntime", "pip install 'recurra[onnx]'")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = kernels.get_num_threads(), 1
+        options.log_severity_level = 3
+        self.held = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.inputs = {each.name: each for each in self.held.get_inputs()}
+        self.outputs = [each.name for each in self.held.get_outputs()]
+
+    def states(self) -> dict[str, Any]:
+        """The zeros that begin a sequence, of a step graph."""
+        kinds = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
+        names = [name.removesuffix(OUT) for name in self.outputs if name.endswith(OUT)]
+        held = {name: self.inputs[name] for name in names}
+        return {name: np.zeros((1, *each.shape[1:]), kinds[each.type]) for name, each in held.items()}
+
+
+def contenders(predictor: Predictor, place: Path, feed: Path) -> Iterator[Contender]:
+    """float32, and int8 where ONNX Runtime has it for this cell; raises LeftOutError."""
+    needed("onnx", "pip install 'recurra[onnx]'")
+    needed("onnxruntime", "pip install 'recurra[onnx]'")
+    yield _contender(predictor, place, feed, "float32")
+    if predictor.network.cell != "lstm":
+        raise LeftOutError(f"onnxruntime's dynamic int8 has no {predictor.network.cell}")
+    yield _contender(predictor, place, feed, "int8")
+
+
+def _contender(predictor: Predictor, place: Path, feed: Path, precision: str) -> Contender:
+    shrink = _quantized if precision == "int8" else bytes
+    content = shrink(batch_graph(predictor).SerializeToString())
+    file = place / f"batch-{precision}.onnx"
+    file.write_bytes(content)
+    walk = None
+    if not predictor.network.bidirectional:
+        walk = partial(_walk, predictor, _Session(shrink(step_graph(predictor).SerializeToString())))
+    return Contender(
+        engine="onnxruntime",
+        precision=precision,
+        batch=partial(_batch, predictor, _Session(content)),
+        walk=walk,
+        file_bytes=len(content) + encoder_bytes(predictor),
+        start=(start_program("onnx_start"), str(file), str(feed), str(kernels.get_num_threads())),
+    )
+
+
+def _quantized(model: bytes) -> bytes:
+    """Weights in int8 by ONNX Runtime's own tool."""
+    tool = needed("onnxruntime.quantization", "pip install 'recurra[onnx]'")
+    logging.disable(logging.WARNING)
+    try:
+        with tempfile.TemporaryDirectory(prefix="recurra-") as folder:
+            source, target = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
+            source.write_bytes(model)
+            tool.quantize_dynamic(source, target, per_channel=True, weight_type=tool.QuantType.QInt8)
+            return target.read_bytes()
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _batch(predictor: Predictor, session: _Session, probe: Probe) -> Answering:
+    feed, wanted, run = batch_feed(predictor, probe), [answer_names(predictor)[1]], session.held.run
+    return lambda: run(wanted, feed)[0]
+
+
+def _walk(predictor: Predictor, session: _Session, probe: Probe) -> Walking:
+    states = session.states()
+    answer, run = answer_names(predictor)[1], session.held.run
+    wanted = [answer, *(name + OUT for name in states)]
+
+    def advance(t: int) -> Array:
+        found = run(wanted, {**step_feed(predictor, probe, t), **states})
+        states.update(zip(states, found[1:], strict=True))
+        logits: Array = found[0]
+        return logits
+
+    return advance

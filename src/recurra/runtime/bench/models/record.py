@@ -1,0 +1,76 @@
+"""An outcome as JSON, as a table for a terminal, and in sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from recurra.runtime.bench.models.outcome import Outcome, Winner
+
+ROW = (
+    "engine", "precision", "batch", "p50_ms", "p99_ms", "per_second", "megabytes", "cold_start_ms", "rss_mb",
+    "calls", "difference",
+)  # fmt: skip
+
+
+def to_json(outcome: Outcome, winner: Winner) -> dict[str, Any]:
+    """The record that `--json` prints; `batch` is a number of sequences, or "stream" for single steps."""
+    return {
+        "rows": [{name: getattr(row, name) for name in ROW} for row in outcome.rows],
+        "winner": dataclasses.asdict(winner),
+        "checks": [
+            {"name": name, "difference": found, "tolerance": outcome.tolerances[name]}
+            for name, found in outcome.differences.items()
+        ],
+        "threads": outcome.threads,
+        "lengths": dict(zip(("shortest", "mean", "longest"), outcome.lengths, strict=True)),
+        "made": outcome.made,
+        "starts": outcome.starts,
+        "notes": list(outcome.notes),
+        "unequal": list(outcome.unequal),
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+def table(outcome: Outcome) -> Any:
+    """For a terminal: a block of lines per size of batch."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False)
+    made.add_column("batch")
+    made.add_column("engine")
+    for heading in ("p50 ms", "p99 ms", "per second", "MB", "start ms", "RSS MB", "off by"):
+        made.add_column(heading, justify="right")
+    before = None
+    for row in outcome.rows:
+        if before is not None and row.batch != before:
+            made.add_row()
+        made.add_row(
+            str(row.batch) if row.batch != before else "",
+            row.name,
+            f"{row.p50_ms:.3f}",
+            f"{row.p99_ms:.3f}",
+            f"{row.per_second:,.0f}",
+            f"{row.megabytes:.3f}",
+            "" if row.cold_start_ms is None else f"{row.cold_start_ms:.0f}",
+            "" if row.rss_mb is None else f"{row.rss_mb:.0f}",
+            f"{row.difference:.1e}",
+        )
+        before = row.batch
+    return made
+
+
+def sentences(outcome: Outcome) -> list[str]:
+    """What a reader of the figures must know besides."""
+    shortest, mean, longest = outcome.lengths
+    kind = "made sequences" if outcome.made else "your sequences"
+    allowed = {f"{name.split()[-1]} {bound:g}": None for name, bound in outcome.tolerances.items()}
+    few = min((row.calls for row in outcome.rows), default=0)
+    return [
+        f"{kind} of {shortest} to {longest} steps, {mean:.0f} on average; {outcome.threads} thread(s) each",
+        "handed over encoded (Recurra: end to end; others: padded, with lengths); stream: one step and its answer",
+        f"answers compared before timing, in probability or standard deviations; allowed: {', '.join(allowed)}",
+        f"p50 and p99 over at least {few} calls in turns; start: a fresh Python to its first answer, median of "
+        f"{outcome.starts}; for Recurra with reading the text, where there is one",
+        *outcome.notes,
+    ]

@@ -1,0 +1,124 @@
+"""A sequence model in plain `torch.nn`, and a program that loads its weights and answers once.
+
+`torch_start.py SHAPE WEIGHTS PRECISION FEED THREADS`. Written as a user of PyTorch would: padded batches with their
+lengths; a bidirectional stack reads a packed sequence, without which its backward direction would read padding.
+"""
+
+import json
+import sys
+import warnings
+from typing import Any
+
+
+def network(torch: Any, shape: dict[str, Any]) -> Any:
+    """The module for a description; its inputs have the names that the ONNX graphs give them."""
+    nn = torch.nn
+    both = 2 if shape["bidirectional"] else 1
+    width, places = shape["hidden"] * both, shape["layers"] * both
+
+    class Network(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.tables = nn.ModuleList(nn.Embedding(*size) for size in shape["tables"].values())
+            kinds = {"lstm": nn.LSTM, "gru": nn.GRU}
+            extra = {"nonlinearity": "relu"} if shape["cell"] == "rnn_relu" else {}
+            self.stack = kinds.get(shape["cell"], nn.RNN)(
+                shape["inputs"], shape["hidden"], shape["layers"], batch_first=True,
+                bidirectional=shape["bidirectional"], **extra,
+            )  # fmt: skip
+            if shape["pooling"] == "attention":
+                self.score, self.query = nn.Linear(width, width), nn.Linear(width, 1, bias=False)
+            self.head = nn.Linear(width + shape["static"], shape["outputs"])
+            if shape["learnt"]:
+                self.h0 = nn.Parameter(torch.zeros(places, shape["hidden"]))
+                if shape["cell"] == "lstm":
+                    self.c0 = nn.Parameter(torch.zeros(places, shape["hidden"]))
+
+        def entered(self, feed: dict[str, Any]) -> Any:
+            parts = [feed["features"]] if shape["features"] else []
+            parts += [table(feed[name]) for name, table in zip(shape["tables"], self.tables)]  # noqa: B905
+            return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+        def begun(self, rows: int) -> Any:
+            if not shape["learnt"]:
+                return None
+            names = ("h0", "c0") if shape["cell"] == "lstm" else ("h0",)
+            states = [getattr(self, name)[:, None].expand(-1, rows, -1).contiguous() for name in names]
+            return tuple(states) if len(states) == 2 else states[0]
+
+        def forward(self, feed: dict[str, Any]) -> Any:
+            x, lengths = self.entered(feed), feed["lengths"]
+            if shape["bidirectional"]:
+                packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+                y, last = self.stack(packed, self.begun(len(x)))
+                y = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0]
+                hidden = last[0] if shape["cell"] == "lstm" else last
+                final = torch.cat([hidden[-2], hidden[-1]], dim=-1)
+            else:
+                y, last = self.stack(x, self.begun(len(x)))
+                final = y[torch.arange(len(x)), lengths - 1]
+            return self.answered(self.pooled(y, final, lengths), feed)
+
+        def pooled(self, y: Any, final: Any, lengths: Any) -> Any:
+            real = (torch.arange(y.shape[1]) < lengths[:, None])[:, :, None]
+            if shape["pooling"] == "last":
+                return final
+            if shape["pooling"] == "mean":
+                return (y * real).sum(dim=1) / lengths[:, None]
+            if shape["pooling"] == "max":
+                return y.masked_fill(~real, float("-inf")).amax(dim=1)
+            scores = self.query(torch.tanh(self.score(y))).masked_fill(~real, float("-inf"))
+            return (torch.softmax(scores, dim=1) * y).sum(dim=1)
+
+        def answered(self, pooled: Any, feed: dict[str, Any]) -> Any:
+            return self.head(torch.cat([pooled, feed["static"]], dim=1) if shape["static"] else pooled)
+
+        def step(self, feed: dict[str, Any], held: Any) -> Any:
+            state, gathered, count = (self.begun(1), None, 0) if held is None else held
+            y, state = self.stack(self.entered(feed)[:, None], state)
+            y, count = y[:, 0], count + 1
+            if shape["pooling"] == "last":
+                return self.answered(y, feed), (state, None, count)
+            if shape["pooling"] == "mean":
+                gathered = y if gathered is None else gathered + y
+                return self.answered(gathered / count, feed), (state, gathered, count)
+            if shape["pooling"] == "max":
+                gathered = y if gathered is None else torch.maximum(gathered, y)
+                return self.answered(gathered, feed), (state, gathered, count)
+            weight = torch.exp(self.query(torch.tanh(self.score(y))))
+            total, above = (0.0, 0.0) if gathered is None else gathered
+            gathered = (total + weight, above + weight * y)
+            return self.answered(gathered[1] / gathered[0], feed), (state, gathered, count)
+
+    return Network()
+
+
+def in_int8(torch: Any, made: Any) -> Any:
+    """The module with its recurrences and linear layers in torch's dynamic int8."""
+    tool: Any = __import__("torch.ao.quantization", fromlist=["quantize_dynamic"])
+    kinds = {torch.nn.LSTM, torch.nn.GRU, torch.nn.Linear}
+    return tool.quantize_dynamic(made, kinds, dtype=torch.qint8)
+
+
+def main(facts: str, weights: str, precision: str, feed: str, threads: str) -> None:
+    """Answer, then say so and how much memory it took."""
+    import numpy as np
+    import torch
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(int(threads))
+    with open(facts, encoding="utf-8") as file:
+        made = network(torch, json.load(file)).eval()
+    if precision == "int8":
+        made = in_int8(torch, made)
+    # Written a moment ago by the parent; quantised weights are no plain tensors.
+    made.load_state_dict(torch.load(weights, weights_only=precision != "int8"))
+    with torch.inference_mode():
+        made({name: torch.from_numpy(x) for name, x in np.load(feed).items()})
+    with open("/proc/self/status", encoding="ascii") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    print(json.dumps({"rss_kb": peak}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
