@@ -38,7 +38,7 @@ def compare(
     seeds: Annotated[int, typer.Option(help="How often each network is trained.")] = 3,
     baselines: Annotated[
         str,
-        typer.Option(help="auto (no more in all than the networks cost), all, none, or names with commas."),
+        typer.Option(help="auto (those that take no longer than the networks), all, none, or names with commas."),
     ] = "auto",
     folds: Annotated[
         int,

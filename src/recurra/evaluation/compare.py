@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import InputError
-from recurra.evaluation.baselines import BASELINES, choose
+from recurra.evaluation.baselines import BASELINES, Sizes, choose
 from recurra.evaluation.curve import learning_curve as curve_of
 from recurra.evaluation.entries import Entry, ensemble, entry
 from recurra.evaluation.folding import k_splits, one_split, parts_of, units_of
@@ -126,7 +126,7 @@ def compare(
 
     networks: name -> estimator, all of one task. inputs, targets, static: as `fit`; a `Dataset` brings its split.
     seeds: how often each network is trained; the k-th time with its own seed + k.
-    baselines: "auto" (what is cheap, and no more in all than the networks cost), "all", "none", or names.
+    baselines: "auto" (what takes a moment, and of the rest no more than the networks take), "all", "none", names.
     split: name of part -> row numbers; None: the data's own, else stratified by `shares`.
     folds: above 1, that many folds in which every sequence is tested once; the data's own split is not used.
     groups: (S,) equal values (a speaker, a device) never stand in two parts, and are the unit of the tests.
@@ -189,7 +189,13 @@ def compare_parts(
     blanks = [blank(asked, fold) for fold in folds]
     setting = setting_of(asked, blanks[0])
     chosen = choose(
-        baselines, setting, folds[0]["train"].kind, sizes=_sizes(folds[0], blanks[0]), networks=len(networks)
+        baselines,
+        setting,
+        folds[0]["train"].kind,
+        sizes=_sizes(folds[0], blanks[0]),
+        networks=len(networks),
+        seeds=seeds,
+        folds=len(folds),
     )
     for note in chosen.notes:
         say(note)
@@ -223,9 +229,16 @@ def _task(networks: Mapping[str, SequenceEstimator]) -> str:
     return tasks.pop()
 
 
-def _sizes(parts: Parts, empty: SequenceEstimator) -> tuple[int, int, int]:
+def _sizes(parts: Parts, empty: SequenceEstimator) -> Sizes:
+    limit = empty.training_.sequence_length
     lengths = empty.encode_materials(parts["train"]).lengths
-    return len(parts["train"]), len(parts["validation"]) + len(parts["test"]), int(lengths.max(initial=1))
+    lengths = lengths if limit is None else np.minimum(lengths, limit)
+    return Sizes(
+        train=len(parts["train"]),
+        others=len(parts["validation"]) + len(parts["test"]),
+        mean=float(lengths.mean()) if len(lengths) else 0.0,
+        longest=int(lengths.max(initial=1)),
+    )
 
 
 def _planned(

@@ -122,6 +122,7 @@ def setting_of(asked: SequenceEstimator, empty: SequenceEstimator, seed: int = 0
         multilabel=question_of(empty).multilabel,
         characters=isinstance(asked.inputs, Characters),
         parameters=empty.summary().parameters,
+        operations=empty.summary().operations,
         network=asked.network or Network(),
         training=asked.training or Training(),
         inputs=empty.encoder_.spec,

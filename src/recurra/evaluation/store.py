@@ -55,8 +55,9 @@ class RunStore:
 
     def load(self, job: Job, key: str) -> Run | None:
         """The run that was kept, or None where there is none, or none that can be read whole."""
-        place = self.place(job, key)
-        if not place.is_dir():
+        # The name in front is for people: the same network under another name is the same run.
+        place = next((path for path in self.folder.glob(f"*-{key[:16]}") if path.is_dir()), None)
+        if place is None:
             return None
         try:
             return self._read(place, job)
@@ -88,7 +89,7 @@ class RunStore:
             raise StorageError(f"{place} has lost its model")
         plain: dict[str, Any] = {name: _number(record[name]) for name in _PLAIN}
         plain |= {name: arrays[name] for name in _ARRAYS}
-        plain["row"] = job.row  # the same network under another name is the same run
+        plain["row"] = job.row
         return Run(
             **plain,
             parts=record["parts"],
@@ -123,7 +124,7 @@ def _number(value: Any) -> Any:
 def _packed(run: Run) -> bytes:
     from safetensors.numpy import save
 
-    return save({name: np.ascontiguousarray(getattr(run, name), dtype=np.float64) for name in _ARRAYS})
+    return save({name: np.ascontiguousarray(getattr(run, name)) for name in _ARRAYS})
 
 
 def data_fingerprint(parts: Parts) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recurra.errors import SpecError, nearest
-from recurra.evaluation.baselines.contract import Baseline, Majority, Mean, Setting
+from recurra.evaluation.baselines.contract import Baseline, Majority, Mean, Setting, Sizes
 from recurra.evaluation.baselines.linear import (
     NaiveBayes,
     SummaryLogistic,
@@ -16,7 +16,8 @@ from recurra.evaluation.baselines.linear import (
     TfidfRidge,
 )
 from recurra.evaluation.baselines.neighbours import NearestWarped
-from recurra.evaluation.baselines.neural import Convolution, Perceptron, Transformer, recurrent_parameters
+from recurra.evaluation.baselines.neural import Convolution, Perceptron, Transformer
+from recurra.training.progress import duration
 
 BASELINES: Mapping[str, type[Baseline]] = {
     kind.name: kind
@@ -34,8 +35,12 @@ BASELINES: Mapping[str, type[Baseline]] = {
         Transformer,
     )
 }
-FREE = 2e9
-"""Multiply-adds, some seconds of work, that a baseline may always take."""
+ALWAYS_SECONDS = 10.0
+"""What a baseline without chance may always take."""
+LEAST_SECONDS = 60.0
+"""What the others may always take in all."""
+OWN_RATE = 3e10
+"""Multiply-adds per second of training a recurrent network, about; measured between 1.5e10 and 1.4e11."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +63,19 @@ def fitting(setting: Setting, kind: str) -> dict[str, type[Baseline]]:
 
 
 def choose(
-    names: Any, setting: Setting, kind: str, *, sizes: tuple[int, int, int], networks: int = 1
+    names: Any,
+    setting: Setting,
+    kind: str,
+    *,
+    sizes: Sizes,
+    networks: int = 1,
+    seeds: int = 1,
+    folds: int = 1,
 ) -> Chosen:
     """The baselines by "auto", "all", "none", or names out of those that fit.
 
-    "auto": everything that is cheap, and of the rest as many, in the order of `BASELINES`, as together take no
-    more multiply-adds than the `networks` themselves. sizes: (training, other) sequences, longest length.
+    "auto": everything that takes a moment, and of the rest as many, in the order of `BASELINES`, as together take
+    about a minute, or the time of the `networks` with all their `seeds` and `folds` where that is longer.
     """
     known = fitting(setting, kind)
     if names in (None, "none", ()):
@@ -71,7 +83,7 @@ def choose(
     if names == "all":
         return Chosen(kinds=tuple(known.values()))
     if names == "auto":
-        return _affordable(known, setting, sizes, networks)
+        return _affordable(known, setting, sizes, networks * seeds * folds, (seeds, folds))
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in known:
@@ -82,30 +94,32 @@ def choose(
 
 
 def _affordable(
-    known: Mapping[str, type[Baseline]], setting: Setting, sizes: tuple[int, int, int], networks: int
+    known: Mapping[str, type[Baseline]],
+    setting: Setting,
+    sizes: Sizes,
+    trainings: int,
+    repeated: tuple[int, int],
 ) -> Chosen:
-    left = networks * network_cost(setting, sizes)
+    left = max(LEAST_SECONDS, trainings * network_seconds(setting, sizes))
+    seeds, folds = repeated
     kinds, dear = [], []
     for name, baseline in known.items():
-        cost = baseline.cost(setting, sizes)
-        free = cost <= FREE and not baseline.neural
-        if not free and cost > left:
-            dear.append(name)
-            continue
-        left -= 0.0 if free else cost
-        kinds.append(baseline)
-    notes = (
-        (
-            f"baselines left out for their cost: {', '.join(dear)}; 'auto' spends no more on them than on the "
-            "networks; name them, or say 'all', to have them",
-        )
-        if dear
-        else ()
+        cost = baseline.seconds(setting, sizes) * folds * (seeds if baseline.neural else 1)
+        if not baseline.neural and cost <= ALWAYS_SECONDS:
+            kinds.append(baseline)
+        elif cost <= left:
+            left -= cost
+            kinds.append(baseline)
+        else:
+            dear.append(f"{name} (about {duration(cost)})")
+    note = (
+        f"baselines left out for their cost: {', '.join(dear)}; 'auto' spends about as long on them as on the "
+        "networks; name them, or say 'all', to have them"
     )
-    return Chosen(kinds=tuple(kinds), notes=notes)
+    return Chosen(kinds=tuple(kinds), notes=(note,) if dear else ())
 
 
-def network_cost(setting: Setting, sizes: tuple[int, int, int]) -> float:
-    """Multiply-adds of training and asking a recurrent network, about: three passes per epoch, then one."""
-    train, others, longest = sizes
-    return float(recurrent_parameters(setting) * longest * (3 * setting.training.epochs * train + others))
+def network_seconds(setting: Setting, sizes: Sizes) -> float:
+    """How long a recurrent network takes, about: three passes per epoch, then one over the rest."""
+    steps = sizes.mean * (3 * setting.training.epochs * sizes.train + sizes.others)
+    return float(setting.operations * steps / OWN_RATE)

@@ -18,8 +18,9 @@ from recurra.tasks.materials import Materials
 class Setting:
     """What a baseline is told of the comparison that it stands in.
 
-    outputs: classes, labels or numbers. characters: whether the networks read characters. parameters: of the
-    network that it stands beside; trained baselines are built to a like number. network, training, inputs: that
+    outputs: classes, labels or numbers. characters: whether the networks read characters. parameters,
+    operations: of the network that it stands beside, the second per step in multiply-adds; trained baselines are
+    built to a like number. network, training, inputs: that
     network's specifications. seed: of everything random.
     """
 
@@ -28,10 +29,21 @@ class Setting:
     multilabel: bool
     characters: bool
     parameters: int
+    operations: int
     network: Network
     training: Training
     inputs: InputSpec
     seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Training and other sequences, the mean and the largest number of steps."""
+
+    train: int
+    others: int
+    mean: float
+    longest: int
 
 
 class Baseline(ABC):
@@ -69,11 +81,8 @@ class Baseline(ABC):
         return self.setting.outputs
 
     @classmethod
-    def cost(cls, setting: Setting, sizes: tuple[int, int, int]) -> float:
-        """Multiply-adds of fitting and answering, about; `sizes`: (training, other) sequences and longest length.
-
-        0.0 for what takes a moment whatever the data.
-        """
+    def seconds(cls, setting: Setting, sizes: Sizes) -> float:
+        """How long one fit and all answers take on one core, about; 0.0 for what takes a moment whatever the data."""
         return 0.0
 
 

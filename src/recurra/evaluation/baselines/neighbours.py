@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from recurra.evaluation.baselines.contract import Baseline, Setting
+from recurra.evaluation.baselines.contract import Baseline, Setting, Sizes
 from recurra.ragged import Array, Ragged
 from recurra.tasks.materials import Materials
 
 BAND = 0.1
 """Half the width of the Sakoe-Chiba band, as a share of the longer sequence."""
-_CELL_COST = 12.0
-"""Multiply-adds that one cell of the dynamic programme counts for, beside one per channel."""
+_CELLS_PER_SECOND = 1e7
+"""Cells of the dynamic programme, measured with a dozen channels."""
 
 
 class NearestWarped(Baseline):
@@ -47,10 +47,9 @@ class NearestWarped(Baseline):
         return int(self.lengths.sum() * len(self.mean))
 
     @classmethod
-    def cost(cls, setting: Setting, sizes: tuple[int, int, int]) -> float:
-        train, others, longest = sizes
-        cells = longest * (2 * max(1.0, BAND * longest) + 1)
-        return float((train + others) * train * cells * _CELL_COST)
+    def seconds(cls, setting: Setting, sizes: Sizes) -> float:
+        pairs = (sizes.train + sizes.others) * sizes.train
+        return pairs * sizes.mean * (2 * max(1.0, BAND * sizes.longest) + 1) / _CELLS_PER_SECOND
 
     def _scaled(self, batch: Ragged) -> Ragged:
         values = np.nan_to_num((_matrix(batch) - self.mean) / self.scale)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from recurra.data.encoder import Encoder, truncated
-from recurra.evaluation.baselines.contract import Baseline, Setting
+from recurra.evaluation.baselines.contract import Baseline, Setting, Sizes
 from recurra.evaluation.baselines.layers import (
     ConvolutionBody,
     Inputs,
@@ -40,10 +40,23 @@ ANSWER_TOKENS = 20_000
 """Padded steps that are answered at once."""
 
 
+TORCH_RATE = 8e9
+"""Multiply-adds per second of training in small batches on one thread, about; measured between 6e9 and 2e10."""
+
+
 class _Neural(Baseline):
     """A body that turns padded sequences into one vector each, and a linear head."""
 
     neural = True
+
+    def prepare(self) -> None:
+        """One step of each kind of layer: torch makes its plans when a layer first runs in a process."""
+        with one_torch_thread(), torch.random.fork_rng(devices=[]):
+            layer = nn.Conv1d(4, 4, 3)
+            attention = nn.TransformerEncoderLayer(4, 4, 4, batch_first=True, norm_first=True)
+            loss = attention(layer(torch.zeros(1, 4, 8)).transpose(1, 2)).sum()
+            loss.backward()
+            torch.optim.Adam([*layer.parameters(), *attention.parameters()]).step()
 
     def fit(self, train: Materials, targets: Array, held: Materials, held_targets: Array) -> None:
         setting, training = self.setting, self.setting.training
@@ -73,16 +86,14 @@ class _Neural(Baseline):
         return sum(p.numel() for p in self.module.parameters())
 
     @classmethod
-    def cost(cls, setting: Setting, sizes: tuple[int, int, int]) -> float:
-        train, others, longest = sizes
-        return float(
-            cls._per_step(setting, longest) * longest * (3 * setting.training.epochs * train + others)
-        )
+    def seconds(cls, setting: Setting, sizes: Sizes) -> float:
+        steps = sizes.mean * (3 * setting.training.epochs * sizes.train + sizes.others)
+        return steps * cls._per_step(setting, sizes) / TORCH_RATE
 
     @classmethod
-    def _per_step(cls, setting: Setting, longest: int) -> float:
-        """Multiply-adds per step: about one per parameter that is not in the embedding table."""
-        return float(recurrent_parameters(setting))
+    def _per_step(cls, setting: Setting, sizes: Sizes) -> float:
+        """Multiply-adds per step: at a like number of parameters about those of the recurrent network."""
+        return float(setting.operations)
 
     def _built(self, static: int) -> nn.Module:
         def build(width: int) -> nn.Module:
@@ -178,10 +189,9 @@ class Perceptron(_Neural):
     name = "mlp"
 
     @classmethod
-    def _per_step(cls, setting: Setting, longest: int) -> float:
-        return (
-            float(setting.network.embedding_size or DEFAULT_EMBEDDING)
-            + recurrent_parameters(setting) / longest
+    def _per_step(cls, setting: Setting, sizes: Sizes) -> float:
+        return float(setting.network.embedding_size or DEFAULT_EMBEDDING) + setting.operations / max(
+            sizes.mean, 1.0
         )
 
     def _body(self, size: int, width: int) -> Body:
@@ -205,23 +215,12 @@ class Transformer(_Neural):
     _step = 4
 
     @classmethod
-    def _per_step(cls, setting: Setting, longest: int) -> float:
-        width = max(8.0, (recurrent_parameters(setting) / 16) ** 0.5)
-        return float(recurrent_parameters(setting) + 4 * longest * width)
+    def _per_step(cls, setting: Setting, sizes: Sizes) -> float:
+        width = max(8.0, (setting.operations / 16) ** 0.5)
+        return float(setting.operations + 4 * sizes.longest * width)
 
     def _body(self, size: int, width: int) -> Body:
         return TransformerBody(size, width)
-
-
-def recurrent_parameters(setting: Setting) -> int:
-    """Parameters of one direction-aware stack that reads embeddings: what a step of it multiplies, about."""
-    network = setting.network
-    size = network.embedding_size or DEFAULT_EMBEDDING
-    total = 0
-    for _ in range(network.num_layers):
-        total += network.directions * network.gates * network.hidden_size * (size + network.hidden_size + 2)
-        size = network.directions * network.hidden_size
-    return total
 
 
 class _Network(nn.Module):
