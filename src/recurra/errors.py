@@ -27,7 +27,6 @@ the others are one line and exit code 1 (`Interrupted`: 130 or 143).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 
@@ -116,6 +115,8 @@ class Interrupted(TrainingError):  # noqa: N818 - it reports a request, not a fa
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" where a known name is close to `name`, else the known names."""
     names = [str(k) for k in known]
+    from difflib import get_close_matches
+
     close = get_close_matches(str(name), names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"

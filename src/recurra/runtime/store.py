@@ -12,8 +12,6 @@ from recurra.errors import CorruptBundleError, InputError, nearest
 from recurra.graph.model import InputShape, sequence_model
 from recurra.kernels.weights import PRECISIONS
 from recurra.runtime.bundle import WEIGHTS, Bundle
-from recurra.runtime.card import model_card
-from recurra.runtime.kept import kept_answers
 from recurra.runtime.precision import read_parameters, stored_arrays, stored_specs
 from recurra.runtime.predictor import ClassifierPredictor, Head, Predictor, RegressorPredictor, input_shape
 from recurra.runtime.weights import ArraySpec
@@ -34,6 +32,24 @@ def save_predictor(
     extras: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a predictor as a bundle; atomic. `extras` (history, report, ...) stand beside the model's files."""
+    # Only saving needs these, and a stored model should begin to answer soon.
+    from recurra.runtime.card import model_card
+    from recurra.runtime.kept import kept_answers
+
+    config = config_of(predictor, training=training, scores=scores, data=data)
+    bundle = Bundle(
+        config=config,
+        arrays=stored_arrays(predictor.parameters, predictor.precision),
+        files=predictor.encoder.files(),
+        card=model_card(config, predictor.model),
+    )
+    return bundle.save(path, extras={**kept_answers(predictor), **(extras or {})})
+
+
+def config_of(
+    predictor: Predictor, *, training: Mapping[str, Any], scores: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `config.json` says of a single model."""
     shape = input_shape(predictor.encoder, predictor.head)
     config = {
         "task": predictor.task,
@@ -54,14 +70,11 @@ def save_predictor(
     }
     if predictor.precision != "float32":
         config["precision"] = predictor.precision
-    bundle = Bundle(
-        config=config,
-        arrays=stored_arrays(predictor.parameters, predictor.precision),
-        files=predictor.encoder.files(),
-        card=model_card(config, predictor.model),
-    )
-    return bundle.save(path, extras={**kept_answers(predictor), **(extras or {})})
+    return config
 
+
+MEMBERS = "members"
+"""The key under which an ensemble keeps what its members are."""
 
 _OWN = ("training", "scores", "data")
 
@@ -71,10 +84,15 @@ def load_predictor(path: str | Path) -> Predictor:
 
     Raises CorruptBundleError (which file is wrong), NewerBundleError, StorageError (no such folder).
     """
-    bundle = Bundle.load(path, expect=_expected)
-    config = bundle.config
+    config: Mapping[str, Any] = {}
     try:
-        return _predictor_of(bundle, str(path))
+        bundle = Bundle.load(path, expect=expected_arrays)
+        config = bundle.config
+        if MEMBERS in config:
+            from recurra.runtime.ensemble_store import ensemble_in
+
+            return ensemble_in(bundle, str(path))
+        return predictor_in(config, bundle.arrays, bundle.files, path=str(path), model_id=bundle.model_id)
     except InputError as error:
         raise CorruptBundleError(f"{path}: config.json or the encoder is not usable: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -92,8 +110,12 @@ def _precision(config: Mapping[str, Any]) -> str:
     return str(precision)
 
 
-def _expected(config: Mapping[str, Any]) -> dict[str, ArraySpec]:
+def expected_arrays(config: Mapping[str, Any]) -> dict[str, ArraySpec]:
     """The arrays that the model of a config must have."""
+    if MEMBERS in config:
+        from recurra.runtime.ensemble_store import expected_of_members
+
+        return expected_of_members(config)
     if config["task"] not in PREDICTORS:
         raise CorruptBundleError(
             f"config.json names an unknown task {config['task']!r}{nearest(config['task'], PREDICTORS)}"
@@ -105,9 +127,16 @@ def _expected(config: Mapping[str, Any]) -> dict[str, ArraySpec]:
     return stored_specs(model, _precision(config))
 
 
-def _predictor_of(bundle: Bundle, path: str) -> Predictor:
-    config = bundle.config
-    encoder = encoder_from_record(config["input"], bundle.files)
+def predictor_in(
+    config: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    *,
+    path: str,
+    model_id: str | None,
+) -> Predictor:
+    """The single model that a config, its arrays and its encoder's files make."""
+    encoder = encoder_from_record(config["input"], files)
     head = Head.from_record(config["head"])
     if input_shape(encoder, head) != InputShape(**config["shape"]):
         raise CorruptBundleError(f"{path}: config.json and the encoder's file disagree about the input")
@@ -116,9 +145,9 @@ def _predictor_of(bundle: Bundle, path: str) -> Predictor:
         encoder=encoder,
         head=head,
         target=target_from_record(config["target"]),
-        parameters=read_parameters(bundle.arrays, _precision(config), f"{path}/{WEIGHTS}"),
+        parameters=read_parameters(arrays, _precision(config), f"{path}/{WEIGHTS}"),
         config={**config["options"], **{name: config[name] for name in _OWN}},
         path=path,
-        model_id=bundle.model_id,
+        model_id=model_id,
         precision=_precision(config),
     )
