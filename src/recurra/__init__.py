@@ -29,7 +29,7 @@ _HOMES = {
     "demo_reviews": "recurra.data.demo",
     "errors": "recurra.errors",
     "from_torch": "recurra.nn",
-    "inspect": "recurra.data.inspection",
+    "inspect": "recurra.evaluation.advice",
     "load": "recurra.runtime.store",
     "nn": "recurra.nn",
     "read": "recurra.data.reading",
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from recurra.data.dataset import Dataset
     from recurra.data.demo import demo_reviews
     from recurra.data.events import Events
-    from recurra.data.inspection import inspect
     from recurra.data.reading import read
     from recurra.data.signal import Signal
     from recurra.data.text import BPE, Characters, Words
     from recurra.errors import RecurraError
     from recurra.evaluation.compare import Comparison, compare
+    from recurra.evaluation.advice import inspect
     from recurra.nn import from_torch
     from recurra.ragged import Ragged
     from recurra.runtime.store import load_predictor as load

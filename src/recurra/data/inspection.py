@@ -99,11 +99,21 @@ def inspect(data: Any, targets: Any = None) -> DataReport:
     """Look into a `Dataset`, or into inputs (texts, arrays, a `Ragged`) with or without targets.
 
     Texts are cut into words as the `Words` spec does by default. Raises DataError where there is nothing, or
-    inputs and targets are not of one length.
+    inputs and targets are not of one length. `recurra.inspect` asks more: it also trains small networks.
     """
+    return inspect_dataset(as_dataset(data, targets))
+
+
+def as_dataset(data: Any, targets: Any = None) -> Dataset:
+    """Return what was given as a dataset; raises DataError where there is nothing in it."""
     dataset = data if isinstance(data, Dataset) and targets is None else _dataset(data, targets)
     if not len(dataset):
         raise DataError(f"{dataset.source} holds no sequences to inspect")
+    return dataset
+
+
+def inspect_dataset(dataset: Dataset) -> DataReport:
+    """Return the report of a dataset, with the advice that follows from it."""
     report = _report(dataset)
     return DataReport(
         **{**{f.name: getattr(report, f.name) for f in fields(report)}, "advice": advise(report)}

@@ -48,7 +48,7 @@ def _lengths(report: DataReport) -> Iterator[str]:
     yield from _bars(found.histogram, whole=True)
     yield "  cutting at: " + "; ".join(
         f"{cut.limit:,} cuts {cut.sequences:.0%} of the sequences and loses {cut.lost:.0%} of the {found.unit}"
-        for cut in report.cuts
+        for cut in report.cuts[-4:]
     )
 
 
