@@ -128,6 +128,7 @@ def test_public_names_are_these():
             "Classifier",
             "Comparison",
             "Dataset",
+            "Ensemble",
             "Events",
             "Network",
             "Ragged",

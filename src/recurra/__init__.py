@@ -17,6 +17,7 @@ _HOMES = {
     "Classifier": "recurra.tasks.classifier",
     "Comparison": "recurra.evaluation.compare",
     "Dataset": "recurra.data.dataset",
+    "Ensemble": "recurra.runtime.ensemble",
     "Events": "recurra.data.events",
     "Network": "recurra.spec",
     "Ragged": "recurra.ragged",
@@ -48,10 +49,11 @@ if TYPE_CHECKING:
     from recurra.data.signal import Signal
     from recurra.data.text import BPE, Characters, Words
     from recurra.errors import RecurraError
-    from recurra.evaluation.compare import Comparison, compare
     from recurra.evaluation.advice import inspect
+    from recurra.evaluation.compare import Comparison, compare
     from recurra.nn import from_torch
     from recurra.ragged import Ragged
+    from recurra.runtime.ensemble import Ensemble
     from recurra.runtime.store import load_predictor as load
     from recurra.spec import Network, Training
     from recurra.tasks.classifier import Classifier

@@ -14,6 +14,7 @@ from recurra.cli import (
     compare,
     demo,
     doctor,
+    ensemble,
     evaluate,
     export,
     fit,
@@ -35,7 +36,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, inspect, fit, compare, evaluate, predict, stream, verify, export, quantize, bench, doctor):
+for verb in (
+    demo,
+    inspect,
+    fit,
+    compare,
+    evaluate,
+    predict,
+    stream,
+    verify,
+    ensemble,
+    export,
+    quantize,
+    bench,
+    doctor,
+):
     verb.register(app)
 
 

@@ -96,6 +96,16 @@ class Stepping:
         """(1, H) hidden and cell state that a direction begins with; None for zeros."""
         return self.recur.start(self.parameters, place, 1)
 
+    @property
+    def inputs(self) -> int:
+        """Numbers per token that the recurrent layers read."""
+        return self.recur.inputs
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether tokens pass nodes (an embedding) before the recurrent layers, which else read them as they are."""
+        return bool(self._enter)
+
     def enter(self, batch: Ragged) -> Array:
         """What the recurrent layers read of encoded tokens: (N, I)."""
         return self._through(self._enter, Flow.of(batch))

@@ -10,25 +10,14 @@ from recurra.graph.model import Model
 
 def model_card(config: Mapping[str, Any], model: Model) -> str:
     """Markdown made from the measurements in `config`; nothing in it is fixed praise."""
-    network, data = config["network"], config["data"]
-    direction = "bidirectional " if network["bidirectional"] else ""
+    network = config["network"]
     total = sum(parameter.size for parameter in model.parameters().values())
     lines = [
-        "---",
-        "library_name: recurra",
-        f"tags: [recurra, {network['cell']}, {config['task']}]",
-        "---",
-        f"# {config['task'].capitalize()} with a {direction}{network['cell'].upper()}",
-        "",
+        *_head(config, network["cell"], f"{config['task'].capitalize()} with a {_kind(network)}"),
         f"{network['num_layers']} layer(s) of {network['hidden_size']} units, pooling `{config['head']['pooling']}`, "
         f"{total:,} parameters ({total * 4 / 2**20:.2f} MB).",
         "",
-        "```python",
-        "import recurra as rc",
-        'model = rc.load("path/to/this/folder")   # no torch needed',
-        "model.predict(sequences)",
-        "```",
-        "",
+        *_USE,
         "## Scores",
         "",
         *_scores(config["scores"]),
@@ -39,10 +28,78 @@ def model_card(config: Mapping[str, Any], model: Model) -> str:
         "",
         "## Data and limits",
         "",
-        *[f"- {name}: {value}" for name, value in data.items() if value not in (None, [], {}, "")],
-        "- Inputs unlike the training data get answers all the same; the probabilities are only as good as there.",
+        *_data_lines(config["data"]),
+        *_LIMITS,
     ]
     return "\n".join(lines) + "\n"
+
+
+def ensemble_card(config: Mapping[str, Any]) -> str:
+    """As `model_card`, for several models that answer as one."""
+    members = config["members"]
+    answer = "probabilities" if config["task"] == "classifier" else "numbers"
+    lines = [
+        *_head(config, "ensemble", f"{config['task'].capitalize()} of {len(members)} models"),
+        f"The mean of the {answer} of:",
+        "",
+        "| member | network | pooling | seed | scores of its own |",
+        "|---|---|---|---|---|",
+        *[_member_row(place, member) for place, member in enumerate(members, 1)],
+        "",
+        *_USE,
+        "## Scores",
+        "",
+        *_scores(config["scores"]),
+        "",
+        "## Data and limits",
+        "",
+        *_data_lines(config["data"]),
+        *_LIMITS,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_USE = (
+    "```python",
+    "import recurra as rc",
+    'model = rc.load("path/to/this/folder")   # no torch needed',
+    "model.predict(sequences)",
+    "```",
+    "",
+)
+_LIMITS = (
+    "- Inputs unlike the training data get answers all the same; the probabilities are only as good as there.",
+)
+
+
+def _head(config: Mapping[str, Any], tag: str, title: str) -> list[str]:
+    tags = f"tags: [recurra, {tag}, {config['task']}]"
+    return ["---", "library_name: recurra", tags, "---", f"# {title}", ""]
+
+
+def _kind(network: Mapping[str, Any]) -> str:
+    direction = "bidirectional " if network["bidirectional"] else ""
+    return f"{direction}{network['cell'].upper()}"
+
+
+def _member_row(place: int, member: Mapping[str, Any]) -> str:
+    network = member["network"]
+    size = f"{network['num_layers']} x {network['hidden_size']} {_kind(network)}"
+    own = [
+        f"{split} {name} {_number(value)}".strip()
+        for split, values in member["scores"].items()
+        for name, value in (values if isinstance(values, Mapping) else {"": values}).items()
+    ]
+    seed = member["training"].get("seed", "")
+    return f"| {place} | {size} | {member['head']['pooling']} | {seed} | {', '.join(own[:3])} |"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _data_lines(data: Mapping[str, Any]) -> list[str]:
+    return [f"- {name}: {value}" for name, value in data.items() if value not in (None, [], {}, "")]
 
 
 def with_section(card: str, title: str, lines: Sequence[str]) -> str:
@@ -69,6 +126,5 @@ def _scores(scores: Mapping[str, Any]) -> list[str]:
     for split, values in scores.items():
         named = values if isinstance(values, Mapping) else {"": values}
         for name, value in named.items():
-            shown = f"{value:.4f}" if isinstance(value, float) else str(value)
-            lines.append(f"| {split} | {name} | {shown} |")
+            lines.append(f"| {split} | {name} | {_number(value)} |")
     return lines

@@ -213,7 +213,7 @@ class Streams:
     def _enter(self, encoded: Ragged) -> Array:
         if int(encoded.offsets[-1]):
             return self._stepping.enter(encoded)
-        return np.zeros((0, self._stepping.recur.inputs), np.float32)
+        return np.zeros((0, self._stepping.inputs), np.float32)
 
     def _features(self, taken: _Taken, static: Mapping[Hashable, Any]) -> dict[Hashable, Array | None]:
         """Scaled static features of the streams that begin; what cannot be read becomes an error of its key."""

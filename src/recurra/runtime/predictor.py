@@ -152,6 +152,11 @@ class Predictor(Promised, ABC):
         self.model = build_model(self.network, self.encoder, self.head, self.precision)
         self._cache: dict[str, Any] = {}
 
+    @property
+    def bidirectional(self) -> bool:
+        """Whether it also reads from the end."""
+        return self.network.bidirectional
+
     def predict(self, inputs: Any, static: Any = None) -> Any:
         """One answer per sequence."""
         return self.answers(self.outputs(inputs, static))

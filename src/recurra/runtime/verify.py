@@ -23,6 +23,7 @@ from recurra.graph.run import Flow, Run
 from recurra.kernels import engines
 from recurra.ragged import Array
 from recurra.runtime.bundle import library_versions
+from recurra.runtime.ensemble import Ensemble
 from recurra.runtime.kept import ANSWERS, read_answers
 from recurra.runtime.predictor import Predictor
 from recurra.runtime.sample import Sample, given_sample, made_sample, pieces_of
@@ -121,9 +122,20 @@ class _Work:
             yield self._same(f"threads {threads} = batch", partial(self._in, engines.thread_count, threads))
         yield from self._instruction_sets()
         yield from self._as_saved()
-        yield from self._reference()
-        yield from self._torch()
-        yield from self._onnx()
+        yield from self._engines()
+
+    def _engines(self) -> Iterator[Check]:
+        """Other engines than our own; for an ensemble those of every member."""
+        if not isinstance(self.predictor, Ensemble):
+            yield from self._reference()
+            yield from self._torch()
+            yield from self._onnx()
+            return
+        for place, member in enumerate(self.predictor.members, 1):
+            work = _Work(member, self.sample)
+            for check in work._engines():
+                yield dataclasses.replace(check, name=f"member {place}: {check.name}")
+            self.notes += [f"member {place}: {note}" for note in work.notes]
 
     def _answers(self, outputs: Array) -> Array:
         """What the model says (probabilities or standardised numbers) beside what it is said from."""
@@ -154,6 +166,8 @@ class _Work:
             return self._of(self.sample, self._fresh())
 
     def _fresh(self, **changes: Any) -> Predictor:
+        if isinstance(self.predictor, Ensemble):
+            return Ensemble.of(*[dataclasses.replace(each, **changes) for each in self.predictor.members])
         return dataclasses.replace(self.predictor, **changes)
 
     # ---- streams ---------------------------------------------------------------------------------------------
@@ -168,6 +182,8 @@ class _Work:
         )
         try:
             self.predictor.encoder.check_stream()
+            if isinstance(self.predictor, Ensemble):
+                self.predictor.check_shared()
         except InputError as error:
             self.notes.append(f"no stream: {error}")
             return
@@ -175,7 +191,7 @@ class _Work:
             self.notes.append(f"no stream: every sequence is longer than {STREAMED_STEPS} steps")
             return
         ahead = None
-        if self.predictor.network.bidirectional:
+        if self.predictor.bidirectional:
             ahead = max(1, int(lengths[rows].max()))
             if ahead > EVERY_STEP:
                 rows = rows[lengths[rows] <= EVERY_STEP]
@@ -318,7 +334,9 @@ class _Work:
         from recurra.runtime import export
 
         if self.predictor.precision == "int8":
-            self.notes.append("not compared with ONNX Runtime: no ONNX graph has the kernels of an int8 model")
+            self.notes.append(
+                "not compared with ONNX Runtime: no ONNX graph has the kernels of an int8 model"
+            )
             return
         try:
             difference = export.onnx_difference(self.predictor, self.sample.inputs, self.sample.static)
