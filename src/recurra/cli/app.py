@@ -21,7 +21,9 @@ from recurra.cli import (
     inspect,
     predict,
     quantize,
+    runs,
     stream,
+    tune,
     verify,
 )
 from recurra.cli.output import fail
@@ -37,18 +39,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    demo,
-    inspect,
-    fit,
-    compare,
-    evaluate,
-    predict,
-    stream,
-    verify,
-    ensemble,
-    export,
-    quantize,
-    bench,
+    *(
+        demo,
+        inspect,
+        fit,
+        compare,
+        tune,
+        runs,
+        evaluate,
+        predict,
+        stream,
+        verify,
+        ensemble,
+        export,
+        quantize,
+        bench,
+    ),
     doctor,
 ):
     verb.register(app)

@@ -38,7 +38,9 @@ def compare(
     seeds: Annotated[int, typer.Option(help="How often each network is trained.")] = 3,
     baselines: Annotated[
         str,
-        typer.Option(help="auto (those that take no longer than the networks), all, none, or names with commas."),
+        typer.Option(
+            help="auto (those that take no longer than the networks), all, none, or names with commas."
+        ),
     ] = "auto",
     folds: Annotated[
         int,
@@ -81,7 +83,7 @@ def compare(
         units=divided.units,
         notes=(divided.how,),
         seeds=seeds,
-        baselines=baselines if baselines in ("auto", "all", "none") else _listed(baselines),
+        baselines=baselines if baselines in ("auto", "all", "none") else listed(baselines),
         learning_curve=learning_curve,
         jobs=jobs,
         cache=_cache(output, fresh),
@@ -104,12 +106,13 @@ def _cache(output: Path, fresh: bool) -> Path:
     return folder
 
 
-def _listed(names: str) -> list[str]:
+def listed(names: str) -> list[str]:
+    """The names in a text with commas."""
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _names(networks: str) -> list[str]:
-    names = _listed(networks)
+    names = listed(networks)
     for name in names:
         if name not in NETWORKS:
             raise SpecError(

@@ -200,7 +200,14 @@ def _read_config(path: Path) -> dict[str, dict[str, Any]]:
             raise SpecError(
                 f"--config {path}: {name} must be a section [{name}] with options, got {values!r}"
             )
-    return {name: dict(values) for name, values in sections.items()}
+    return {name: _with_none(name, values) for name, values in sections.items()}
+
+
+def _with_none(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """TOML has no none: in the sections of specifications the text "none" stands for it."""
+    if section == "data":
+        return dict(values)
+    return {name: None if value == "none" else value for name, value in values.items()}
 
 
 def _setting(text: str) -> tuple[str, str, Any]:

@@ -14,12 +14,16 @@ from recurra.errors import SpecError
 
 @dataclass(frozen=True, kw_only=True)
 class Parted:
-    """The parts of each fold, the group of each test sequence (None: each its own unit), and what to tell."""
+    """The parts of each fold, the group of each test sequence (None: each its own unit), and what to tell.
+
+    inner_groups: of one split, the group of each training, then of each validation sequence; None without groups.
+    """
 
     folds: Sequence[Mapping[str, Any]]
     units: Any
     how: str
     notes: tuple[str, ...]
+    inner_groups: Any = None
 
 
 def parted(dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None, folds: int) -> Parted:
@@ -31,14 +35,18 @@ def parted(dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None, fo
     if folds > 1:
         return _folded(dataset, chosen, test, folds)
     divided = divide(dataset, chosen, test)
-    group, units = chosen.get("group"), None
+    group, units, inner = chosen.get("group"), None, None
     if group is not None:
         units = group_codes(column_of(divided.parts["test"], group).tolist())[0]
+        inner = [
+            key for name in ("train", "validation") for key in column_of(divided.parts[name], group).tolist()
+        ]
     return Parted(
         folds=[{name: materials(part) for name, part in divided.parts.items()}],
         units=units,
         how=divided.sizes,
         notes=tuple(opening(dataset, divided)),
+        inner_groups=inner,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from recurra.data.dataset import Dataset
 from recurra.evaluation.compare import Comparison
 from recurra.evaluation.entries import Entry
+from recurra.evaluation.tuning.held_out import ASKED, TUNED, Tuned
 from recurra.metrics import (
     average_precision,
     calibration_curve,
@@ -261,19 +262,47 @@ def _entry_record(row: Entry, outcome: Comparison) -> dict[str, Any]:
 
 def save_comparison(outcome: Comparison, folder: str | Path, *, reading: Mapping[str, Any]) -> dict[str, Any]:
     """Save the winner as a bundle in `folder`, with the page, the table and its history beside it."""
-    best = outcome.best
-    record = outcome.to_dict()
-    row = outcome.row(outcome.winner)
+    extras = {"report.html": render(compare_report(comparison_record(outcome))).encode("utf-8", "replace")}
+    return _saved(outcome, outcome.winner, folder, outcome.to_dict(), reading=reading, extras=extras)
+
+
+def save_tuned(
+    tuned: Tuned, folder: str | Path, *, reading: Mapping[str, Any], config: str
+) -> dict[str, Any]:
+    """Save the model with the options found, with the page, `recurra.toml` and `trials.json` beside it."""
+    outcome, record = tuned.comparison, tuned.to_dict()
+    page = {**comparison_record(outcome), "search": record["search"], "tuning_verdict": tuned.verdict}
     extras = {
-        "report.html": render(compare_report(comparison_record(outcome))).encode("utf-8", "replace"),
+        "report.html": render(compare_report(page)).encode("utf-8", "replace"),
+        "recurra.toml": config.encode(),
+        "trials.json": json.dumps(_plain(record["search"]), indent=1).encode(),
+    }
+    name = ASKED if tuned.gain is None else TUNED
+    made = _saved(outcome, name, folder, record, reading=reading, extras=extras)
+    return {**made, "config": str(Path(made["model"]) / "recurra.toml")}
+
+
+def _saved(
+    outcome: Comparison,
+    name: str,
+    folder: str | Path,
+    record: dict[str, Any],
+    *,
+    reading: Mapping[str, Any],
+    extras: Mapping[str, bytes],
+) -> dict[str, Any]:
+    row = outcome.row(name)
+    model = row.estimator
+    assert model is not None
+    lines = "".join(json.dumps(dict(epoch), default=float) + "\n" for epoch in model.history_.epochs)
+    files = {
+        **extras,
         "metrics.json": json.dumps(_plain(record), indent=1).encode(),
-        "history.jsonl": "".join(
-            json.dumps(dict(epoch), default=float) + "\n" for epoch in best.history_.epochs
-        ).encode(),
+        "history.jsonl": lines.encode(),
     }
     scores = {"train": row.train, "validation": row.validation, "test": row.scores}
     data = {"reading": dict(reading), "sizes": dict(outcome.sizes), "verdict": outcome.verdict}
-    path = best.save(folder, scores=scores, data=data, extras=extras)
+    path = model.save(folder, scores=scores, data=data, extras=files)
     return {**record, "model": str(path), "report": str(path / "report.html")}
 
 

@@ -167,6 +167,11 @@ def _by(one: Difference, judge: Judge, side: int) -> str:
     )
 
 
+def said(one: Difference, judge: Judge) -> str:
+    """A difference in words without its direction: "2.1 points (95% interval 1.2 to 3.0, p = 0.004)"."""
+    return _by(one, judge, 1 if one.value >= 0 else -1) if not np.isnan(one.p_value) else _span(one, judge)
+
+
 def _span(one: Difference, judge: Judge) -> str:
     size = judge.factor * one.value
     text = f"{size:+.1f}" if judge.factor == 100.0 else f"{size:+.4g}"

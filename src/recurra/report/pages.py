@@ -12,6 +12,11 @@ says so:
                                 seeds {measure: [values]}, parameters, seconds, ...}]
     models                      [model, ...], see below
     errors                      wrong predictions, where they are not given per model
+    differences                 lead of the winner over each baseline: [{baseline, value, interval (low, high),
+                                p_value, p_adjusted, effect_size, fold_p, test, units}]
+    ranks                       mean ranks over folds, see figures.critical_difference
+    learning_curve              see figures.learning_curves
+    search, tuning_verdict      of `tune`: {score, best, trials: [{number, options, state, score, loss, seconds}]}
     settings, made_with         named values: what was asked for; versions, threads, seed
     winner, main_score          name of the row to set off; the score that rows are compared by
 
@@ -33,7 +38,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recurra.report.figures import scores_with_intervals, training_curves
+from recurra.report.evidence import difference_table, search_items
+from recurra.report.figures import (
+    critical_difference,
+    leads,
+    learning_curves,
+    scores_with_intervals,
+    training_curves,
+)
 from recurra.report.figures.scores import ranking, telling
 from recurra.report.items import Item, KeyValues, Report, Section, Text
 from recurra.report.parts import (
@@ -226,7 +238,29 @@ def _comparison(record: Record) -> list[Item]:
     items: list[Item] = [comparison(rows, winner=record.get("winner"), main=metric)]
     if metric:
         items.append(scores_with_intervals(rows, metric))
+    return items + _evidence(record, str(metric or "score"))
+
+
+def _evidence(record: Record, metric: str) -> list[Item]:
+    """The lead over every baseline, mean ranks over folds, the learning curve, the search: what there is of them."""
+    items: list[Item] = []
+    if record.get("differences"):
+        items.append(leads(record["differences"], str(record.get("winner", "the winner")), metric))
+        items.append(difference_table(record["differences"]))
+    if record.get("ranks"):
+        items.append(critical_difference(record["ranks"]))
+        items.append(Text(body=_RANKS, tone="note"))
+    if record.get("learning_curve"):
+        items.append(learning_curves(record["learning_curve"]))
+    if record.get("search"):
+        items += search_items(record)
     return items
+
+
+_RANKS = (
+    "Folds share most of their training data, so that their ranks agree more than those of separate data sets would: "
+    "the verdict rests on the paired test over test sequences, not on this drawing."
+)
 
 
 def _details(model: Record, record: Record) -> Section:

@@ -12,7 +12,7 @@ from recurra.report.wording import finite, is_number, show_number, show_seconds,
 
 Row = Mapping[str, Any]
 
-_OWN_PLACE = {"name", "kind", "scores", "intervals", "spread", "seeds", "parameters", "seconds"}
+_OWN_PLACE = {"name", "kind", "scores", "intervals", "spread", "seeds", "parameters", "seconds", "members"}
 _MOST_SCORES = 3
 
 
@@ -96,6 +96,8 @@ def _columns(rows: Sequence[Row], scores: Sequence[str], winner: object) -> dict
     if known("kind"):
         columns["Kind"] = lambda row: str(row.get("kind") or "")
     columns |= {_heading(name): partial(_score, name=name) for name in scores}
+    if known("winner_ahead"):
+        columns["Winner ahead by"] = _lead
     columns |= {title_of(key): partial(_rounded, key=key) for key in _extra_columns(rows)}
     if known("parameters"):
         columns["Parameters"] = lambda row: _count(row.get("parameters"))
@@ -135,6 +137,19 @@ def _seconds(row: Row) -> Cell:
 
 def _score(row: Row, name: str) -> Cell:
     return Cell(text=score_text(row, name), sort=finite((row.get("scores") or {}).get(name)))
+
+
+def _lead(row: Row) -> Cell:
+    """The winner's lead over a baseline with its interval and adjusted p-value."""
+    found = row.get("winner_ahead") or {}
+    value = finite(found.get("value"))
+    if value is None:
+        return Cell(text="")
+    low, high = (finite(end) for end in found.get("interval") or (None, None))
+    span = "" if low is None or high is None else f" ({show_number(low)} to {show_number(high)})"
+    p = finite(found.get("p_adjusted"))
+    chance = "" if p is None else ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
+    return Cell(text=f"{show_number(value)}{span}{chance}", sort=value)
 
 
 def score_text(row: Row, name: str) -> str:

@@ -27,6 +27,22 @@ ROWS = [
     {"name": "b", "kind": "baseline", "scores": {"accuracy": 0.7}},
 ]
 BINS = [{"confidence": 0.6, "accuracy": 0.5, "count": 10}, {"confidence": 0.9, "accuracy": 0.95, "count": 40}]
+LEADS = [
+    {"baseline": HOSTILE, "value": 0.1, "interval": (0.02, 0.18), "p_adjusted": 0.01},
+    {"baseline": "b", "value": -0.02, "interval": (-0.1, 0.06), "p_adjusted": 0.6},
+]
+RANKS = {
+    "names": [HOSTILE, "b", "c"],
+    "mean_ranks": [1.2, 1.8, 3.0],
+    "critical_difference": 1.05,
+    "cliques": [[HOSTILE, "b"]],
+    "units": "5 folds",
+}
+CURVE = {
+    "score": "accuracy",
+    "sizes": [25, 50, 100],
+    "rows": {HOSTILE: {"scores": [0.6, 0.7, 0.8], "low": [0.5, 0.6, 0.7], "high": [0.7, 0.8, 0.9]}},
+}
 
 FULL: dict[str, Callable[[], Figure]] = {
     "length_histogram": lambda: figures.length_histogram({HOSTILE: [1, 5, 9, 4], "test": [2, 3]}),
@@ -40,6 +56,9 @@ FULL: dict[str, Callable[[], Figure]] = {
     "calibration": lambda: figures.calibration(BINS),
     "class_balance": lambda: figures.class_balance({"train": {HOSTILE: 5, "b": 4}, "test": {"b": 1}}),
     "scores_with_intervals": lambda: figures.scores_with_intervals(ROWS),
+    "leads": lambda: figures.leads(LEADS, HOSTILE, "accuracy"),
+    "critical_difference": lambda: figures.critical_difference(RANKS),
+    "learning_curves": lambda: figures.learning_curves(CURVE),
     "predicted_and_true": lambda: figures.predicted_and_true([1.0, 2.0, 3.0], [1.1, 2.2, 2.9]),
     "residuals": lambda: figures.residuals([1.0, 2.0, 3.0], [1.1, 2.2, 2.9]),
 }
@@ -57,6 +76,10 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "calibration": lambda: figures.calibration([]),
     "class_balance": lambda: figures.class_balance({}),
     "scores_with_intervals": lambda: figures.scores_with_intervals([]),
+    "leads": lambda: figures.leads([], "a", "accuracy"),
+    "leads without a test": lambda: figures.leads([{"baseline": "b", "value": 0.1}], "a", "accuracy"),
+    "critical_difference": lambda: figures.critical_difference({"names": [], "mean_ranks": []}),
+    "learning_curves": lambda: figures.learning_curves({"score": "accuracy", "sizes": [], "rows": {}}),
     "predicted_and_true": lambda: figures.predicted_and_true([], []),
     "residuals": lambda: figures.residuals([], []),
     "residual of one": lambda: figures.residuals([2.0], [2.0]),

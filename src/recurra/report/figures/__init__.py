@@ -2,6 +2,7 @@
 
 from recurra.report.figures.balance import class_balance
 from recurra.report.figures.calibration import calibration
+from recurra.report.figures.comparing import critical_difference, leads, learning_curves
 from recurra.report.figures.confidence import confidence_histogram, confidence_scatter
 from recurra.report.figures.confusion import confusion
 from recurra.report.figures.curves import best_epoch, training_curves
@@ -17,6 +18,9 @@ __all__ = [
     "confidence_histogram",
     "confidence_scatter",
     "confusion",
+    "critical_difference",
+    "leads",
+    "learning_curves",
     "length_box",
     "length_histogram",
     "precision_recall",
