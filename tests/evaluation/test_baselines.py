@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import recurra as rc
 from recurra.errors import SpecError
 from recurra.evaluation.baselines import BASELINES, Setting, Sizes, choose, fitting
-from recurra.evaluation.baselines.choice import network_seconds
+from recurra.evaluation.baselines.choice import LEAST_SECONDS, network_seconds
 from recurra.evaluation.baselines.layers import TransformerBody, positions
 from recurra.evaluation.baselines.neighbours import warped_distances
 from recurra.evaluation.runs import blank, setting_of
@@ -256,7 +256,7 @@ def test_auto_leaves_out_what_takes_longer_than_the_networks_and_says_so():
     assert not {"1-NN DTW", "transformer"} & set(names(chosen))
     assert "1-NN DTW (about" in chosen.notes[0]
     spent = sum(kind.seconds(made_setting(), LARGE) for kind in chosen.kinds)
-    assert spent <= max(60.0, network_seconds(made_setting(), LARGE))
+    assert spent <= max(LEAST_SECONDS, network_seconds(made_setting(), LARGE))
     more = choose("auto", made_setting(), "signal", sizes=LARGE, networks=50)
     assert set(names(more)) > set(names(chosen))
 

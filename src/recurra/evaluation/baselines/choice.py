@@ -37,7 +37,7 @@ BASELINES: Mapping[str, type[Baseline]] = {
 }
 ALWAYS_SECONDS = 10.0
 """What a baseline without chance may always take."""
-LEAST_SECONDS = 60.0
+LEAST_SECONDS = 120.0
 """What the others may always take in all."""
 OWN_RATE = 3e10
 """Multiply-adds per second of training a recurrent network, about; measured between 1.5e10 and 1.4e11."""
@@ -75,7 +75,7 @@ def choose(
     """The baselines by "auto", "all", "none", or names out of those that fit.
 
     "auto": everything that takes a moment, and of the rest as many, in the order of `BASELINES`, as together take
-    about a minute, or the time of the `networks` with all their `seeds` and `folds` where that is longer.
+    about two minutes, or the time of the `networks` with all their `seeds` and `folds` where that is longer.
     """
     known = fitting(setting, kind)
     if names in (None, "none", ()):
