@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from data.leaks import every_row_its_own_group, gap_forgotten
 from recurra.data import folds
-from recurra.data.folds import Fold, blocked_folds, grouped_folds, rolling_folds, stratified_folds
+from recurra.data.folds import (
+    Fold,
+    blocked_folds,
+    grouped_folds,
+    nested_folds,
+    rolling_folds,
+    stratified_folds,
+)
 from recurra.errors import DataError
 from shared import assert_noticed
 
@@ -87,6 +94,76 @@ def test_a_forgotten_gap_is_noticed() -> None:
             assert test[0] - train[-1] > 4
 
     assert_noticed(gap_forgotten(), check)
+
+
+def check_nested(found: list[Any]) -> None:
+    """What the inner folds choose on is never tested by the outer one."""
+    for fold in found:
+        held = set(fold.test.tolist())
+        for train, test in fold.inner:
+            assert len(train)
+            assert len(test)
+            assert not held & {*train.tolist(), *test.tolist()}
+            assert {*train.tolist(), *test.tolist()} <= set(fold.train.tolist())
+            assert not set(train.tolist()) & set(test.tolist())
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 20), min_size=40, max_size=100), st.integers(0, 3))
+def test_nested_folds_keep_groups_apart_inside_and_outside(groups: list[int], seed: int) -> None:
+    if len(set(groups)) < 9:
+        return
+    names = np.array(groups)
+    found = nested_folds(grouped_folds(groups, 3, seed), lambda rows: grouped_folds(names[rows].tolist(), 3))
+    check_nested(found)
+    for fold in found:
+        check_groups_do_not_leak(groups, [fold, *fold.inner])
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(0, 3), st.none() | st.integers(24, 30))
+def test_nested_rolling_folds_only_learn_from_the_past(
+    k: int, horizon: int, gap: int, window: int | None
+) -> None:
+    outer = rolling_folds(80, k, horizon=horizon, gap=gap, window=window)
+    found = nested_folds(outer, lambda rows: rolling_folds(len(rows), 2, horizon=horizon, gap=gap))
+    check_nested(found)
+    for fold in found:
+        for train, test in fold.inner:
+            assert train.max() + gap < test.min()
+            assert test.max() + gap < fold.test.min()
+
+
+def test_inner_folds_of_all_rows_are_refused_and_a_leak_is_noticed() -> None:
+    outer = stratified_folds(["a", "b"] * 20, 4)
+    with pytest.raises(DataError, match="inner folds must be of the 30 train rows that are handed in, got"):
+        nested_folds(outer, lambda _: stratified_folds(["a", "b"] * 20, 2))
+    leaking = [
+        folds.NestedFold(train=f.train, test=f.test, inner=(Fold(train=f.test, test=f.train),)) for f in outer
+    ]
+    with pytest.raises(AssertionError):
+        check_nested(leaking)
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        stratified_folds(["a", "b"] * 30, 3),
+        grouped_folds([row // 4 for row in range(60)], 3),
+        blocked_folds(60, 3, gap=2),
+        rolling_folds(60, 3, horizon=10, gap=2),
+        rolling_folds(60, 3, horizon=10, window=20),
+        nested_folds(stratified_folds(["a", "b"] * 30, 3), lambda rows: blocked_folds(len(rows), 2)),
+    ],
+    ids=["stratified", "grouped", "blocked", "expanding", "rolling", "nested"],
+)
+def test_scikit_learn_takes_every_kind_of_folds(cv: list[Fold]) -> None:
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+
+    inputs = np.random.default_rng(0).standard_normal((60, 3))
+    targets = inputs.sum(axis=1)
+    assert len(cross_val_score(Ridge(), inputs, targets, cv=cv)) == 3
+    assert GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, cv=cv).fit(inputs, targets).n_splits_ == 3
 
 
 @pytest.mark.parametrize(

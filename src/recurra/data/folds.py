@@ -1,8 +1,11 @@
-"""Folds for cross-validation: stratified, by group, in blocks, and forward in time."""
+"""Folds for cross-validation: stratified, by group, in blocks, forward in time, and nested for tuning.
+
+A list of folds is what scikit-learn takes as `cv`: each unpacks into the positions of train and test.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,6 +25,16 @@ class Fold:
 
     def __iter__(self) -> Any:
         return iter((self.train, self.test))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NestedFold(Fold):
+    """A fold with folds inside of its train rows, for choices (a network, a threshold) that test must not decide.
+
+    inner: folds of positions in the whole data, all of them in `train`.
+    """
+
+    inner: tuple[Fold, ...]
 
 
 def stratified_folds(targets: Any, k: int = 10, seed: int = 0) -> list[Fold]:
@@ -107,6 +120,33 @@ def rolling_folds(
         Fold(train=rows[start:end], test=rows[begin : begin + horizon])
         for start, end, begin in zip(starts, ends, begins, strict=True)
     ]
+
+
+def nested_folds(outer: Sequence[Fold], inside: Callable[[Index], Sequence[Fold]]) -> list[NestedFold]:
+    """Return the outer folds, each with folds inside of its train rows.
+
+    inside: is given the positions of the train rows and returns folds of *those rows*, such as
+    `lambda rows: grouped_folds(groups[rows], 3)`; for time, `lambda rows: rolling_folds(len(rows), 3, gap=5)`.
+    Raises DataError where an inner fold names rows that the outer train has not.
+    """
+    return [
+        NestedFold(
+            train=fold.train,
+            test=fold.test,
+            inner=tuple(_within(fold.train, one) for one in inside(fold.train)),
+        )
+        for fold in outer
+    ]
+
+
+def _within(rows: Index, fold: Fold) -> Fold:
+    most = max(int(part.max(initial=-1)) for part in fold)
+    if most >= len(rows):
+        raise DataError(
+            f"inner folds must be of the {len(rows)} train rows that are handed in, got position {most}; "
+            "index groups and targets by them"
+        )
+    return Fold(train=rows[fold.train], test=rows[fold.test])
 
 
 def _fold(tested: Any) -> Fold:
