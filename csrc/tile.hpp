@@ -13,28 +13,70 @@ template <int R, int V> struct Accumulators { vec at[R][V]; };
 
 constexpr int fetch_ahead = 10;  // steps of a panel that are asked for before their use
 
-// `later` (may be null): memory to bring into the second-level cache meanwhile, `later_step` numbers per k.
+// Lines of memory that will soon be needed, asked for one after the other while a product runs: all at once, they
+// would wait for each other, and the product for them.
+template <int most> struct Errands {
+  const void* at[most];
+  int64_t n;
+};
+template <int most> RECURRA_INLINE void note(Errands<most>& e, const void* line) { e.at[e.n++] = line; }
+
+// What to fetch into the second-level cache meanwhile: `later` (may be null), `later_step` numbers per k, and `per`
+// of the errands for every four k. The panel itself is asked for a little ahead in any case.
+struct Fetch {
+  const real* later = nullptr;
+  int64_t later_step = 0;
+  const void* const* errands = nullptr;
+  const void* const* end = nullptr;
+  int64_t per = 0;
+};
+
+// So many errands at a time that they are done after three quarters of K.
+template <int most> RECURRA_INLINE void send(Fetch& f, const Errands<most>& e, int64_t K) {
+  const int64_t turns = K / 4 - K / 16;
+  if (!turns) return;  // a product so short that it waits for nothing
+  f.errands = e.at, f.end = e.at + e.n, f.per = (e.n + turns - 1) / turns;
+}
+
+template <int R, int V>
+RECURRA_INLINE void multiply_step(Accumulators<R, V>& acc, const real* const (&row)[R], const real* panel, int64_t k) {
+  vec w[V];
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) w[v] = load(panel + v * W);
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) fetch1(panel + (fetch_ahead * V + v) * W);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const vec a = set1(row[r][k]);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc.at[r][v] = fma(a, w[v], acc.at[r][v]);
+  }
+}
+
 template <int R, int V>
 RECURRA_INLINE void multiply(Accumulators<R, V>& acc, const real* const* rows, const real* panel, int64_t K,
-                             const real* later = nullptr, int64_t later_step = 0) {
+                             const Fetch& f = Fetch()) {
   const real* row[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) row[r] = rows[r];
+  int64_t k = 0;
+  const real* later = f.later;
+  for (const void* const* errand = f.errands; errand != f.end;) {
 #pragma GCC unroll 1
-  for (int64_t k = 0; k < K; ++k) {
-    vec w[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) w[v] = load(panel + v * W);
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) fetch1(panel + (fetch_ahead * V + v) * W);
-    if (later) fetch2(later), later += later_step;
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const vec a = set1(row[r][k]);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc.at[r][v] = fma(a, w[v], acc.at[r][v]);
+    for (int64_t e = 0; e < f.per && errand != f.end; ++e) fetch2(*errand++);
+    const int64_t until = k + 4 < K ? k + 4 : K;
+#pragma GCC unroll 1
+    for (; k < until; ++k, panel += V * W) {
+      if (later) fetch2(later), later += f.later_step;
+      multiply_step<R, V>(acc, row, panel, k);
     }
-    panel += V * W;
+  }
+  if (later) {
+#pragma GCC unroll 1
+    for (; k < K; ++k, panel += V * W, later += f.later_step) fetch2(later), multiply_step<R, V>(acc, row, panel, k);
+  } else {
+#pragma GCC unroll 1
+    for (; k < K; ++k, panel += V * W) multiply_step<R, V>(acc, row, panel, k);
   }
 }
 

@@ -91,20 +91,20 @@ template <> struct Finish<Cell::rnn_relu> {
   }
 };
 
-// What `Finish` will read, on its way from memory while the product runs.
-template <Cell cell, int V> RECURRA_INLINE void fetch_row(const Place& at, int64_t k) {
+// What `Finish` will read and write.
+template <Cell cell, int V, int most> RECURRA_INLINE void note_row(Errands<most>& e, const Place& at, int64_t k) {
   const Step& s = *at.step;
   const int64_t H = at.b->w.H;
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v) {
     const int64_t unit = at.first + v * W;
-    if (s.dy[k]) fetch2(s.dy[k] + unit);
+    if (s.dy[k]) note(e, s.dy[k] + unit);
     if constexpr (gates_of(cell) > 1)
-      for (int g = 0; g < gates_of(cell); ++g) fetch2(s.gates[k] + g * H + unit);
-    if constexpr (cell == Cell::lstm) fetch2(s.cells[k] + unit), fetch2(s.cell_before[k] + unit);
-    if constexpr (cell == Cell::gru) fetch2(s.linear[k] + unit), fetch2(s.before[k] + unit);
-    if constexpr (gates_of(cell) == 1) fetch2(s.y[k] + unit);
-    for (int g = 0; g < (cell == Cell::gru ? 4 : gates_of(cell)); ++g) fetch2(s.dgates[k] + g * H + unit);
+      for (int g = 0; g < gates_of(cell); ++g) note(e, s.gates[k] + g * H + unit);
+    if constexpr (cell == Cell::lstm) note(e, s.cells[k] + unit), note(e, s.cell_before[k] + unit);
+    if constexpr (cell == Cell::gru) note(e, s.linear[k] + unit), note(e, s.before[k] + unit);
+    if constexpr (gates_of(cell) == 1) note(e, s.y[k] + unit);
+    for (int g = 0; g < (cell == Cell::gru ? 4 : gates_of(cell)); ++g) note(e, s.dgates[k] + g * H + unit);
   }
 }
 
@@ -112,13 +112,17 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
   const Backward<real>& b = *at.b;
   const Step& s = *at.step;
   const int64_t H = b.w.H, K = gates_of(cell) * H;
-  for (int r = 0; r < R; ++r) fetch_row<cell, V>(at, begin + r);
+  Errands<R * V * 11> errands;
+  errands.n = 0;
+  for (int r = 0; r < R; ++r) note_row<cell, V>(errands, at, begin + r);
+  Fetch fetch;
+  send(fetch, errands, K);
   Accumulators<R, V> acc;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) acc.at[r][v] = set1(real(0));
-  if (s.after[begin]) multiply<R, V>(acc, s.after + begin, b.w.recurrent_back + at.first * K, K);
+  if (s.after[begin]) multiply<R, V>(acc, s.after + begin, b.w.recurrent_back + at.first * K, K, fetch);
   real sums[R * V * W] __attribute__((aligned(64)));
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)

@@ -29,8 +29,7 @@ struct Place {  // one panel in one step
   const Step* step;
   const real* pre;  // of the step's first row
   int64_t p, first;  // panel, its first unit
-  const real* later;  // memory of the next panel, for the second-level cache
-  int64_t later_step;
+  Fetch fetch;
 };
 
 RECURRA_INLINE void finish_row(const Place& at, int64_t i, int64_t unit, int n, vec h) {
@@ -143,11 +142,17 @@ template <Cell cell, int R, int V> struct Finish {  // rnn, rnn_relu
 
 template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin) {
   const Weights<real>& w = at.f->w;
-  if (at.step->gates[begin])  // lines that will be written, on their way while the product runs
+  Fetch fetch = at.fetch;
+  Errands<R * (V + 2)> errands;
+  errands.n = 0;
+  if (at.step->gates[begin]) {  // lines that will be written
     for (int r = 0; r < R; ++r) {
-      for (int g = 0; g < gates_of(cell); ++g) fetch2(at.step->gates[begin + r] + g * w.H + at.first);
-      fetch2((cell == Cell::gru ? at.step->linear : at.step->cells)[begin + r] + at.first);
+      for (int g = 0; g < gates_of(cell); ++g) note(errands, at.step->gates[begin + r] + g * w.H + at.first);
+      note(errands, (cell == Cell::gru ? at.step->linear : at.step->cells)[begin + r] + at.first);
+      note(errands, at.step->y[begin + r] + at.first);
     }
+    send(fetch, errands, w.H);
+  }
   Accumulators<R, V> acc;
   const real* pre = at.pre + begin * V * W;
 #pragma GCC unroll 8
@@ -156,8 +161,7 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
     for (int v = 0; v < V; ++v)
       acc.at[r][v] = cell == Cell::gru && v == 2 ? load(w.bias_n + at.p * W) : load(pre + (r * V + v) * W);
   const real* panel = w.recurrent + at.p * w.vectors * W * w.H;
-  if (at.later) multiply<R, V>(acc, at.step->product + begin, panel, w.H, at.later, at.later_step);
-  else multiply<R, V>(acc, at.step->product + begin, panel, w.H);
+  multiply<R, V>(acc, at.step->product + begin, panel, w.H, fetch);
   real sums[R * V * W] __attribute__((aligned(64)));
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -203,13 +207,13 @@ template <Cell cell> void advance(const Forward<real>& f, const Step& step, cons
   for (int64_t p = 0; p < w.panels; ++p) {
     const int64_t V = vectors_of(w, p);
     const Split split = Split::over(step.n, V == 3 ? ROWS3 : ROWS4);
-    Place at{&f, &step, pre + p * slots * full + slot * V * W, p, p * w.units, nullptr, 0};
+    Place at{&f, &step, pre + p * slots * full + slot * V * W, p, p * w.units, {}};
     const real* next = w.recurrent + (p + 1 < w.panels ? p + 1 : 0) * full * w.H;
     const int64_t lines = (full * w.H + W - 1) / W;  // of a vector each
     const int64_t per_k = (lines + split.tiles * w.H - 1) / (split.tiles * w.H);
     for (int64_t tile = 0; tile < split.tiles; ++tile) {
       const int64_t begin = split.begin(tile), rows = split.begin(tile + 1) - begin;
-      if (streams && per_k <= 2) at.later = next + tile * w.H * per_k * W, at.later_step = per_k * W;
+      if (streams && per_k <= 2) at.fetch.later = next + tile * w.H * per_k * W, at.fetch.later_step = per_k * W;
       step_tile_of<cell>(V, rows)(at, begin);
     }
   }
