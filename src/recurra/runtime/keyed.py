@@ -180,11 +180,12 @@ class Streams:
         x = self._quick.rows(list(items.values())) if len(held) == len(found) else None
         if x is None:
             return False
-        now = self._clock()
+        now, move = self._clock(), self._held.move_to_end
         self._stepping.advance(x, np.array([each.row for each in held]))
         for key, each in zip(items, held, strict=True):
             each.steps += 1
-            self._touch(key, now)
+            each.used = now
+            move(key)
         return True
 
     def _touch(self, key: Hashable, now: float) -> None:

@@ -21,12 +21,12 @@ from recurra.runtime.predictor import Predictor
 
 
 class _Session:
-    """A graph on as many threads as Recurra has."""
+    """A graph on as many threads as Recurra has, or on one, which is quicker for single steps."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, *, threads: int | None = None) -> None:
         ort = needed("onnxruntime", "pip install 'recurra[onnx]'")
         options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = kernels.get_num_threads(), 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads or kernels.get_num_threads(), 1
         options.log_severity_level = 3
         self.held = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.inputs = {each.name: each for each in self.held.get_inputs()}
@@ -57,7 +57,8 @@ def _contender(predictor: Predictor, place: Path, feed: Path, precision: str) ->
     file.write_bytes(content)
     walk = None
     if not predictor.network.bidirectional:
-        walk = partial(_walk, predictor, _Session(shrink(step_graph(predictor).SerializeToString())))
+        steps = _Session(shrink(step_graph(predictor).SerializeToString()), threads=1)
+        walk = partial(_walk, predictor, steps)
     return Contender(
         engine="onnxruntime",
         precision=precision,
