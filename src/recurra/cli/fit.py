@@ -113,7 +113,8 @@ def _finish(
     history = checkpoints(output) / "history.jsonl"
     if history.is_file():
         extras["history.jsonl"] = history.read_bytes()
-    path = model.save(output, scores=scores, data={"reading": data, **_data_facts(parts)}, extras=extras)
+    sizes = {name: len(part) for name, part in parts.items()}
+    path = model.save(output, scores=scores, data={"reading": data, "sizes": sizes}, extras=extras)
     shutil.rmtree(checkpoints(output), ignore_errors=True)
     return {
         "model": str(path),
@@ -140,15 +141,6 @@ def _confidence(model: Any, test: Any) -> dict[str, Any]:
     given = materials(test)
     answers = model.answers(given)
     return {"confidence": confidence_facts(answers, model.coded(given), model.decided(answers))}
-
-
-def _data_facts(parts: dict[str, Any]) -> dict[str, Any]:
-    inputs = parts["train"].inputs
-    sizes = [len(text) for text in inputs] if isinstance(inputs, list) else inputs.lengths.tolist()
-    return {
-        "sizes": {name: len(part) for name, part in parts.items()},
-        "training_lengths": {"least": int(min(sizes)), "most": int(max(sizes))},
-    }
 
 
 def _tell(record: dict[str, Any], model: Any) -> None:

@@ -13,11 +13,15 @@ def model_card(config: Mapping[str, Any], model: Model) -> str:
     network = config["network"]
     total = sum(parameter.size for parameter in model.parameters().values())
     lines = [
-        *_head(config, network["cell"], f"{config['task'].capitalize()} with a {_kind(network)}"),
+        *_head(config, network["cell"], f"{config['task'].capitalize()} with {_a_kind(network)}"),
         f"{network['num_layers']} layer(s) of {network['hidden_size']} units, pooling `{config['head']['pooling']}`, "
         f"{total:,} parameters ({total * 4 / 2**20:.2f} MB).",
         "",
         *_USE,
+        "## What may be expected",
+        "",
+        *expected_lines(config),
+        "",
         "## Scores",
         "",
         *_scores(config["scores"]),
@@ -32,6 +36,44 @@ def model_card(config: Mapping[str, Any], model: Model) -> str:
         *_LIMITS,
     ]
     return "\n".join(lines) + "\n"
+
+
+def expected_lines(config: Mapping[str, Any]) -> list[str]:
+    """What was measured and seen, in words: the main score with its interval, and the lengths in training."""
+    sizes, seen = config["data"].get("sizes", {}), config["data"].get("training_lengths", {})
+    lines = []
+    for split in ("test", "validation"):
+        scores = config["scores"].get(split, {})
+        name = next((name for name in _MAIN if isinstance(scores.get(name), float)), None)
+        if name is not None:
+            lines.append(_score_line(split, name, scores[name], sizes.get(split)))
+            break
+    if not lines:
+        lines.append("- Nothing was measured on data that training had not seen.")
+    if {"sequences", "least", "median", "most"} <= set(seen):
+        lines.append(
+            f"- Trained on {seen['sequences']:,} sequences of {seen['least']:,} to {seen['most']:,} steps (median "
+            f"{seen['median']:,}); shorter and longer ones are answered all the same, how well was not measured."
+        )
+    return lines
+
+
+_MAIN = ("accuracy", "subset_accuracy", "r2")
+"""The score that a card begins with, by task."""
+
+
+def _score_line(split: str, name: str, value: float, rows: Any) -> str:
+    chosen = " (which training chose by, so it flatters)" if split == "validation" else ""
+    told = f"- {name.replace('_', ' ')} {value:.4f} on the {split} split{chosen}"
+    if not isinstance(rows, int) or rows < 1:
+        return told
+    if name == "r2":
+        return f"{told} of {rows:,} sequences"
+    # Here, since a model is loaded by way of this file, and answers without any metrics.
+    from recurra.metrics.shares import share_interval
+
+    low, high = share_interval(value, rows)
+    return f"{told} of {rows:,} sequences (95% interval {low:.3f} to {high:.3f})"
 
 
 def ensemble_card(config: Mapping[str, Any]) -> str:
@@ -82,6 +124,11 @@ def _kind(network: Mapping[str, Any]) -> str:
     return f"{direction}{network['cell'].upper()}"
 
 
+def _a_kind(network: Mapping[str, Any]) -> str:
+    kind = _kind(network)
+    return f"{'an' if kind[0] in 'LR' else 'a'} {kind}"
+
+
 def _member_row(place: int, member: Mapping[str, Any]) -> str:
     network = member["network"]
     size = f"{network['num_layers']} x {network['hidden_size']} {_kind(network)}"
@@ -99,7 +146,15 @@ def _number(value: Any) -> str:
 
 
 def _data_lines(data: Mapping[str, Any]) -> list[str]:
-    return [f"- {name}: {value}" for name, value in data.items() if value not in (None, [], {}, "")]
+    lines = []
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(
+                f"{key} {item}" for key, item in value.items() if item not in (None, [], {}, "")
+            )
+        if value not in (None, [], {}, ""):
+            lines.append(f"- {name.replace('_', ' ')}: {value}")
+    return lines
 
 
 def with_section(card: str, title: str, lines: Sequence[str]) -> str:
@@ -126,5 +181,6 @@ def _scores(scores: Mapping[str, Any]) -> list[str]:
     for split, values in scores.items():
         named = values if isinstance(values, Mapping) else {"": values}
         for name, value in named.items():
-            lines.append(f"| {split} | {name} | {_number(value)} |")
+            if isinstance(value, (int, float, str)):
+                lines.append(f"| {split} | {name} | {_number(value)} |")
     return lines

@@ -201,6 +201,7 @@ class SequenceEstimator(ABC):
     ) -> tuple[Examples, tuple[str, ...], int | None]:
         """Training examples, cut or windowed to `sequence_length`, with what was cut in words."""
         made = self._encode(train)
+        self.lengths_ = _length_facts(made.batch.lengths)
         limit = training.sequence_length
         over = 0 if limit is None else int(np.sum(made.batch.lengths > limit))
         if limit is None or not over:
@@ -407,7 +408,12 @@ class SequenceEstimator(ABC):
             path,
             training=self.training_.to_dict(),
             scores=dict(scores or self.fitted_best()),
-            data={"fingerprint": self.fingerprint_, "notes": list(self.notes_), **dict(data or {})},
+            data={
+                "fingerprint": self.fingerprint_,
+                "notes": list(self.notes_),
+                "training_lengths": dict(self.lengths_),
+                **dict(data or {}),
+            },
             extras=extras,
         )
 
@@ -440,7 +446,8 @@ class SequenceEstimator(ABC):
         made.model_, made.history_ = predictor.model, History()
         made.training_ = Training.from_dict(predictor.config["training"])
         made.training = made.training_
-        made.fingerprint_ = predictor.config.get("data", {}).get("fingerprint", "")
+        known = predictor.config.get("data", {})
+        made.fingerprint_, made.lengths_ = known.get("fingerprint", ""), known.get("training_lengths", {})
         made.notes_, made.conformal_ = (), predictor.conformal
         return made
 
@@ -483,3 +490,11 @@ def _default_spec(train: Materials) -> InputSpec:
 
         return Events()
     return Signal()
+
+
+def _length_facts(lengths: Array) -> dict[str, int]:
+    """How long the training sequences are, in steps as the model reads them."""
+    if not len(lengths):
+        return {}
+    facts = {"least": lengths.min(), "median": np.median(lengths), "most": lengths.max()}
+    return {"sequences": len(lengths), **{name: int(value) for name, value in facts.items()}}
