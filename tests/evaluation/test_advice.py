@@ -21,6 +21,9 @@ from recurra.evaluation.sketch import bag_likeness
 from shared import assert_noticed
 
 
+SIZES = {"train": 1200, "validation": 200, "test": 200}
+
+
 def bags(count: int = 600, seed: int = 1) -> Dataset:
     """Texts whose class says which words they hold, in random order: order carries nothing."""
     generator = np.random.default_rng(seed)
@@ -49,7 +52,7 @@ def pulses(count: int = 300, seed: int = 0, *, back: int = 6) -> Dataset:
 
 @pytest.fixture(scope="module")
 def reviews():
-    return inspect(rc.demo_reviews())
+    return inspect(rc.demo_reviews(sizes=SIZES))
 
 
 def test_order_matters_in_the_demo_reviews(reviews):
@@ -80,7 +83,7 @@ def test_a_shuffle_that_shuffles_nothing_is_noticed():
         finally:
             ordering.shuffled = kept
 
-    probe = Probe.of(rc.demo_reviews(sizes={"train": 1500, "validation": 300, "test": 2}), "words")
+    probe = Probe.of(rc.demo_reviews(sizes={"train": 800, "validation": 200, "test": 2}), "words")
 
     def check() -> None:
         assert order_test(probe).matters
@@ -159,9 +162,7 @@ def test_permutation_tests_are_false_at_their_level_only():
 def test_numbers_and_several_labels_are_asked_too():
     data = pulses(200, back=2)
     values = np.asarray(data.inputs.values).reshape(200, 40, 2)[:, :, 0]
-    numbers = Dataset(
-        inputs=data.inputs, targets=values[:, -2] + values[:, -1], kind="signal"
-    )
+    numbers = Dataset(inputs=data.inputs, targets=values[:, -2] + values[:, -1], kind="signal")
     assert order_test(Probe.of(numbers, "signal")).score == "R²"
     texts = bags(200)
     several = [tuple(word for word in ("w1", "w2") if word in text.split()) for text in texts.inputs]
@@ -172,10 +173,10 @@ def test_numbers_and_several_labels_are_asked_too():
 
 def test_the_recommended_sizes_are_those_of_the_model(reviews):
     made = reviews.recommended
-    train = rc.demo_reviews().part("train")
+    train = rc.demo_reviews(sizes=SIZES).part("train")
     training = made.training.replace(epochs=0)
     model = rc.Classifier(made.network, training, made.inputs, pooling=made.pooling)
-    model.fit(train.select(range(3000)), validation_data=(train.select(range(50)), None))
+    model.fit(train.select(range(1200)), validation_data=(train.select(range(50)), None))
     assert made.summary.parameters == model.summary().parameters
     assert made.seconds_per_epoch > 0
     assert f"{made.summary.parameters:,} parameters" in str(reviews)
@@ -234,6 +235,25 @@ def test_what_cannot_be_asked_is_said(data, targets, part):
     report = inspect(data, targets)
     assert report.order is None
     assert any(part in text for text in report.left_out)
+
+
+def test_data_that_cannot_be_trained_on_are_described_all_the_same():
+    data = pulses(80)
+    values = np.asarray(data.inputs.values).copy()
+    values[7, 0] = np.inf
+    broken = rc.Ragged(values=values, offsets=data.inputs.offsets)
+    report = inspect(Dataset(inputs=broken, targets=data.targets, kind="signal", features=("x", "mark")))
+    assert report.order is report.recommended is None
+    assert any(text.startswith("no order") and "nfinite" in text for text in report.left_out)
+    assert report.features[0].infinite == 1
+
+
+def test_a_class_that_only_one_group_has_is_no_failure():
+    data = bags(120)
+    labels = [*data.targets[:110], *["rare"] * 10]
+    columns = {"who": np.array([row // 10 for row in range(120)])}
+    report = inspect(Dataset(inputs=data.inputs, targets=labels, columns=columns), group="who")
+    assert report.order is not None or any(text.startswith("no order") for text in report.left_out)
 
 
 def test_the_command_writes_a_configuration_that_fits_and_a_page(tmp_path, capsys):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 from recurra.data.dataset import Dataset
 from recurra.data.inspection import DataReport, as_dataset, inspect_dataset
 from recurra.data.splits import column_of
-from recurra.errors import DataError
+from recurra.errors import DivergedError, InputError, MemoryBudgetError, missing_extra
 from recurra.evaluation.context import ContextCurve, context_curve
 from recurra.evaluation.ordering import OrderTest, order_test
 from recurra.evaluation.probing import LEAST, Probe
@@ -17,6 +17,8 @@ from recurra.evaluation.recommending import Recommendation, recommend, timed, un
 
 LONG = 1000
 FEW_PER_CLASS = 10
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,49 +72,48 @@ def inspect(
     """
     dataset = as_dataset(data, targets)
     report = inspect_dataset(dataset)
-    order, memory, left_out = (None, None, ()) if quick else _asked(dataset, report, group, seed)
+    left_out: list[str] = []
+    order, memory = (None, None) if quick else _asked(dataset, report, group, seed, left_out)
     made = None
     if report.labels is not None or report.numbers:
-        made = _recommended(dataset, report, memory, reading or {}, quick)
+        made = _attempt(lambda: recommend(dataset, report, memory, reading), "no recommendation", left_out)
+    if made is not None and not quick:
+        seconds = _attempt(lambda: timed(made, dataset), "no time of an epoch", left_out)
+        made = replace(made, seconds_per_epoch=seconds)
     return Inspection(
         **{f.name: getattr(report, f.name) for f in fields(DataReport)},
         order=order,
         memory=memory,
         recommended=made,
         wrong_tool=tuple(wrong_tool(report, order, memory)),
-        left_out=left_out,
+        left_out=tuple(left_out),
     )
 
 
 def _asked(
-    dataset: Dataset, report: DataReport, group: str | None, seed: int
-) -> tuple[OrderTest | None, ContextCurve | None, tuple[str, ...]]:
+    dataset: Dataset, report: DataReport, group: str | None, seed: int, left_out: list[str]
+) -> tuple[OrderTest | None, ContextCurve | None]:
     groups = None if group is None else column_of(dataset, group).tolist()
     if report.lengths.maximum < 2:
-        return None, None, ("no sequence has two steps, so there is no order to ask about",)
+        left_out.append("no order or memory: no sequence has two steps")
+        return None, None
+    probe = _attempt(lambda: Probe.of(dataset, unit_of(report), groups, seed), "no order or memory", left_out)
+    if probe is None:
+        return None, None
+    left_out.extend(probe.notes)
+    order = _attempt(lambda: order_test(probe, seed), "no order", left_out)
+    return order, _attempt(lambda: context_curve(probe, seed), "no memory", left_out)
+
+
+def _attempt(make: Callable[[], Made], what: str, left_out: list[str]) -> Made | None:
+    """Make a part of the advice; where the data do not allow it, say why and go on without."""
     try:
-        probe = Probe.of(dataset, unit_of(report), groups, seed)
-    except DataError as error:
-        return None, None, (str(error),)
-    return order_test(probe, seed), context_curve(probe, seed), probe.notes
-
-
-def _recommended(
-    dataset: Dataset, report: DataReport, memory: ContextCurve | None, reading: Mapping[str, Any], quick: bool
-) -> Recommendation | None:
-    if report.labels is not None and len(report.labels.counts) < 2:
-        return None
-    if report.lengths.maximum < 1:
-        return None
-    made = recommend(dataset, report, memory, reading)
-    if quick or report.sequences < LEAST or any(column.infinite for column in report.features):
-        return made
-    return Recommendation(
-        **{
-            **{f.name: getattr(made, f.name) for f in fields(Recommendation)},
-            "seconds_per_epoch": timed(made, dataset),
-        }
-    )
+        return make()
+    except (InputError, DivergedError, MemoryBudgetError) as error:
+        left_out.append(f"{what}: {error}")
+    except ImportError as error:
+        left_out.append(f"{what}: {missing_extra(str(error.name), 'train', 'training')}")
+    return None
 
 
 def wrong_tool(report: DataReport, order: OrderTest | None, memory: ContextCurve | None) -> Iterator[str]:

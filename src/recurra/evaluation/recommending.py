@@ -21,10 +21,11 @@ from recurra.data.events import Events
 from recurra.data.inspection import DataReport
 from recurra.data.signal import Signal
 from recurra.data.text import BPE, Characters, Words
+from recurra.errors import DataError
 from recurra.evaluation.context import ContextCurve
 from recurra.metrics import MetricWarning
 from recurra.ragged import Ragged
-from recurra.runtime.predictor import Head, build_model
+from recurra.runtime.predictor import Head, StaticScaler, build_model
 from recurra.spec import Network, Spec, Training
 from recurra.tasks.summary import Summary, summarise
 
@@ -119,7 +120,12 @@ def recommend(
     """Choose a configuration for a dataset with targets.
 
     report: of these data; memory: where it was measured. reading: [data] options that the data were read with.
+    Raises DataError where there is nothing to learn.
     """
+    if report.labels is not None and len(report.labels.counts) < 2:
+        raise DataError("there is only one class, so there is nothing to learn")
+    if not report.lengths.maximum:
+        raise DataError("all sequences are empty")
     reasons: dict[str, str] = {}
     unit, inputs = _inputs(report, memory, reasons)
     task = "regressor" if report.numbers else "classifier"
@@ -164,7 +170,8 @@ def timed(found: Recommendation, dataset: Dataset) -> float:
 
 
 def _train_part(dataset: Dataset) -> Dataset:
-    whole = dataset if dataset.split is None else dataset.part("train")
+    named = dataset.split is not None and bool((dataset.split == "train").any())
+    whole = dataset.part("train") if named else dataset
     full = np.array([len(item) > 0 for item in whole.inputs])
     return replace(whole.select(full), split=None)
 
@@ -249,7 +256,8 @@ def _network(
     """The largest usual size whose recurrent layers have no more weights than there are steps to learn from."""
     cell = "gru" if report.kind == "signal" or report.sequences < SMALL else "lstm"
     encoder = inputs.fit(train.inputs, train.features or None)
-    head = Head(outputs=_outputs(report), pooling=pooling)
+    scaler = None if train.static is None else StaticScaler.fit(train.static, train.static_names)
+    head = Head(outputs=_outputs(report), pooling=pooling, static=scaler)
     dropout = 0.5 if len(train) < SMALL else 0.3
     found = []
     for size in SIZES:
