@@ -168,8 +168,8 @@ template <class real> void run_forward(PackedWeights<real>& w, const Forward<rea
     return parallel(static_cast<int>(lists.size()), [&](int part) { small_rows(w, f, lists[static_cast<size_t>(part)]); });
   Forward<real> resumed = f;
   Scratch<real> chains;
-  if (count(lists.size()) < threads() && !f.preprojected && N * per_token > 4e6) {
-    // fewer rows than threads: the input part at least is shared by all threads
+  if (count(lists.size()) < threads() && !f.preprojected && N * per_token > 3e7) {
+    // fewer rows than threads: the input part at least is shared by all threads, where that is worth its detour
     chains = Scratch<real>(static_cast<size_t>(f.offsets[S] * gates_of(f.w.cell) * f.w.H));
     run_project(w, f.x, f.offsets[S], chains.data());
     resumed.x = chains.data(), resumed.preprojected = true;

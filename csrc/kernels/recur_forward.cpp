@@ -170,6 +170,37 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
   Finish<cell, R, V>::rows(at, begin, sums);
 }
 
+// One row alone, two panels at a time: twice as many chains, which hide the latency of the multiply-add. No
+// fetching ahead: the hardware follows these few streams by itself.
+template <Cell cell, int V> void step_pair(const Place& one, const Place& two) {
+  const Weights<real>& w = one.f->w;
+  const Place* places[2] = {&one, &two};
+  const real* panel = w.recurrent + one.p * w.vectors * W * w.H;
+  const int64_t stride = w.vectors * W * w.H;
+  const real* h = one.step->product[0];
+  vec acc[2][V];
+#pragma GCC unroll 2
+  for (int q = 0; q < 2; ++q)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v)
+      acc[q][v] = cell == Cell::gru && v == 2 ? load(w.bias_n + places[q]->p * W) : load(places[q]->pre + v * W);
+#pragma GCC unroll 1
+  for (int64_t k = 0; k < w.H; ++k) {
+    const vec a = set1(h[k]);
+#pragma GCC unroll 2
+    for (int q = 0; q < 2; ++q)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[q][v] = fma(a, load(panel + q * stride + (k * V + v) * W), acc[q][v]);
+  }
+  real sums[2 * V * W] __attribute__((aligned(64)));
+#pragma GCC unroll 2
+  for (int q = 0; q < 2; ++q)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) store(sums + (q * V + v) * W, acc[q][v]);
+#pragma GCC unroll 2
+  for (int q = 0; q < 2; ++q) Finish<cell, 1, V>::rows(*places[q], 0, sums + q * V * W);
+}
+
 using StepTile = void (*)(const Place&, int64_t);
 
 template <Cell cell, int V> StepTile step_tile_of(int64_t rows) {
@@ -204,10 +235,17 @@ template <Cell cell> void advance(const Forward<real>& f, const Step& step, cons
   const Weights<real>& w = f.w;
   const int64_t full = w.vectors * W, bytes = full * w.H * static_cast<int64_t>(sizeof(real));
   const bool streams = w.panels * bytes > second_level;
-  for (int64_t p = 0; p < w.panels; ++p) {
+  const auto place = [&](int64_t p) {
+    return Place{&f, &step, pre + p * slots * full + slot * vectors_of(w, p) * W, p, p * w.units, {}};
+  };
+  int64_t p = 0;
+  if (step.n == 1)
+    for (constexpr int V = cell == Cell::gru ? 3 : 4; p + 1 < w.panels && vectors_of(w, p + 1) == V; p += 2)
+      step_pair<cell, V>(place(p), place(p + 1));
+  for (; p < w.panels; ++p) {
     const int64_t V = vectors_of(w, p);
     const Split split = Split::over(step.n, V == 3 ? ROWS3 : ROWS4);
-    Place at{&f, &step, pre + p * slots * full + slot * V * W, p, p * w.units, {}};
+    Place at = place(p);
     const real* next = w.recurrent + (p + 1 < w.panels ? p + 1 : 0) * full * w.H;
     const int64_t lines = (full * w.H + W - 1) / W;  // of a vector each
     const int64_t per_k = (lines + split.tiles * w.H - 1) / (split.tiles * w.H);

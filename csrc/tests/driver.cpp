@@ -263,6 +263,42 @@ void bits(Cell cell, int64_t I, int64_t H) {
   set_isa(before);
 }
 
+std::vector<float> small_forward(const Problem<float>& p, const PackedWeights<float>& packed, int64_t s, int64_t n) {
+  std::vector<int64_t> offsets;
+  const int64_t begin = p.offsets[size_t(s)];
+  for (int64_t i = s; i <= s + n; ++i) offsets.push_back(p.offsets[size_t(i)] - begin);
+  std::vector<float> y(size_t(offsets.back() * p.H)), h(size_t(n * p.H)), c(size_t(n * p.H));
+  Forward<float> f{};
+  f.w = packed.weights(), f.x = p.x.data() + begin * p.I, f.offsets = offsets.data(), f.h0 = p.h0.data() + s * p.H;
+  const bool lstm = p.cell == Cell::lstm;
+  f.c0 = lstm ? p.c0.data() + s * p.H : nullptr, f.y = y.data(), f.h = h.data(), f.c = lstm ? c.data() : nullptr;
+  run_forward(const_cast<PackedWeights<float>&>(packed), f, n);
+  return y;
+}
+
+// Weights in fewer bits: near the full ones, and the same bits alone and in a batch of more rows than a gang.
+void fewer_bits(Cell cell, int64_t I, int64_t H) {
+  const std::string label = std::string(cell_name(cell)) + " " + std::to_string(I) + "x" + std::to_string(H) + ": ";
+  std::vector<int64_t> lengths;
+  for (int64_t s = 0; s < 83; ++s) lengths.push_back(s * 7 % 9);
+  Problem<float> p(cell, I, H, lengths);
+  set_threads(2);
+  const std::vector<float> full = forward(p, false).y;
+  for (Precision precision : {Precision::bfloat16, Precision::int8}) {
+    const std::string what = label + (precision == Precision::int8 ? "int8" : "bfloat16");
+    const PackedWeights<float> packed(cell, I, H, p.w_ih.data(), p.w_hh.data(), p.b_ih.data(), p.b_hh.data(), true, false,
+                                      precision);
+    const std::vector<float> whole = small_forward(p, packed, 0, p.S);
+    expect(distance(whole, full) < 0.06, what + " is near");
+    bool alone = true;
+    for (int64_t s = 0; s < p.S; s += 5) {
+      const std::vector<float> one = small_forward(p, packed, s, 1);
+      alone &= one.empty() || std::memcmp(one.data(), whole.data() + p.offsets[size_t(s)] * H, one.size() * sizeof(float)) == 0;
+    }
+    expect(alone, what + " alone");
+  }
+}
+
 void pool_runs_every_part_once() {
   for (int n : {1, 2, 5}) {
     set_threads(n);
@@ -286,6 +322,7 @@ int main() {
     values(cell, 1, 1, {3}), values(cell, 5, 7, {4, 0, 9, 1}), values(cell, 17, 33, {20, 3, 3, 0, 11, 1});
     values(cell, 70, 100, {3, 2}), values(cell, 3, 16, std::vector<int64_t>(45, 4));
     bits(cell, 3, 5), bits(cell, 20, 48), bits(cell, 7, 65);
+    fewer_bits(cell, 1, 1), fewer_bits(cell, 7, 20), fewer_bits(cell, 33, 70);
   }
   failures += operator_tests(&checks);
   std::printf("%d checks, %d failed (%s)\n", checks, failures, name(isa()));
