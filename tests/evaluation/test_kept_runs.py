@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import recurra as rc
-from recurra.errors import InputError
+from recurra.errors import InputError, Interrupted
 from recurra.evaluation import store as module
 from recurra.evaluation.compare import compare
 from recurra.evaluation.store import RunStore
@@ -112,6 +112,27 @@ def test_two_processes_give_the_table_of_one_and_time_every_row_alone(plain, tmp
     assert table_of(beside.to_dict()) == table_of(plain.to_dict())
     assert sum("timed again, by itself" in line for line in said) == 4
     assert compared(tmp_path, jobs=2).trained == 0
+
+
+def test_a_signal_in_the_middle_says_what_is_kept(plain, tmp_path, monkeypatch):
+    from recurra.evaluation import grid
+
+    calls = []
+
+    def stopped(job, parts, **options):
+        calls.append(job)
+        if len(calls) == 3:
+            raise Interrupted("training was stopped", 130)
+        return execute(job, parts, **options)
+
+    execute = grid.execute
+    monkeypatch.setattr(grid, "execute", stopped)
+    with pytest.raises(Interrupted, match=r"2 of 7 runs are kept in .* goes on from there") as caught:
+        compared(tmp_path)
+    assert caught.value.exit_code == 130
+    again = compared(tmp_path)
+    assert again.trained == 5
+    assert table_of(again.to_dict()) == table_of(plain.to_dict())
 
 
 def test_jobs_must_be_at_least_one():

@@ -320,6 +320,29 @@ def test_equal_differences_are_judged_by_their_number() -> None:
         assert math.isnan(TESTS["resampled t"]([1.0] * 4, [0.0] * 4).p)
 
 
+def test_the_interval_of_a_score_holds_its_truth_as_often_as_it_says() -> None:
+    rng, inside = np.random.default_rng(7), 0
+    for seed in range(200):
+        items = rng.normal(0.3, 1.0, 80)
+        low, high = sig.bootstrap_interval(lambda w, x=items: np.array([w @ x]), 80, resamples=299, seed=seed)
+        inside += low <= 0.3 <= high
+    assert 0.95 - 3 * math.sqrt(0.95 * 0.05 / 200) - 0.02 <= inside / 200 <= 0.99
+
+
+def test_the_interval_of_a_score_also_holds_the_spread_of_repetitions() -> None:
+    items = normal(8, 100)
+    alike = sig.bootstrap_interval(lambda w: np.full(4, w @ items), 100)
+    apart = sig.bootstrap_interval(lambda w: w @ items + np.array([-0.5, -0.2, 0.3, 0.4]), 100)
+    assert apart[1] - apart[0] > 1.5 * (alike[1] - alike[0])
+    assert all(math.isnan(end) for end in sig.bootstrap_interval(lambda w: np.zeros(1), 0))
+
+
+def test_an_effect_far_from_nothing_has_an_interval_too() -> None:
+    """SciPy's non-central t law is nan in the far tail that this asks for."""
+    found = sig.effect_size([0.0] * 30 + [1.0] * 30, [1.0] * 60)
+    assert found.interval[0] < found.effect < found.interval[1] < 0
+
+
 def test_a_record_reads_as_a_sentence() -> None:
     text = str(sig.mcnemar([1] * 10, [0] * 10))
     assert text.startswith("difference in accuracy 1 (95% interval 0.")

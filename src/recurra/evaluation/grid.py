@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from recurra.errors import InputError, RecurraError
+from recurra.errors import InputError, Interrupted, RecurraError
 from recurra.evaluation.runs import Job, Parts, Run, execute
 from recurra.evaluation.store import RunStore, data_fingerprint, run_fingerprint
 from recurra.training.progress import duration
@@ -48,12 +48,15 @@ class Grid:
             self._say(f"{len(found)} of {len(jobs)} runs are there already")
         left = [place for place in range(len(jobs)) if place not in found]
         begin = time.monotonic()
-        for count, (place, run) in enumerate(self._executed(left, jobs), 1):
-            found[place] = run
-            self.trained += 1
-            remaining = (time.monotonic() - begin) / count * (len(left) - count)
-            done = f"[{len(found)}/{len(jobs)}]"
-            self._say(f"{done} {jobs[place].words}: {_result(run)}; left about {duration(remaining)}")
+        try:
+            for count, (place, run) in enumerate(self._executed(left, jobs), 1):
+                found[place] = run
+                self.trained += 1
+                remaining = (time.monotonic() - begin) / count * (len(left) - count)
+                done = f"[{len(found)}/{len(jobs)}]"
+                self._say(f"{done} {jobs[place].words}: {_result(run)}; left about {duration(remaining)}")
+        except Interrupted as stop:
+            raise Interrupted(self._stopped(len(found), len(jobs)), stop.exit_code) from None
         return [found[place] for place in range(len(jobs))]
 
     def alone(self, runs: Sequence[Run], jobs: Sequence[Job]) -> list[Run]:
@@ -77,6 +80,11 @@ class Grid:
                 )
             made[place] = again
         return made
+
+    def _stopped(self, done: int, jobs: int) -> str:
+        if self.store is None:
+            return f"stopped after {done} of {jobs} runs; none is kept, as no cache was given"
+        return f"stopped; {done} of {jobs} runs are kept in {self.store.folder}, the same command goes on from there"
 
     def _executed(self, places: Sequence[int], jobs: Sequence[Job]) -> Iterator[tuple[int, Run]]:
         if self.jobs == 1 or len(places) < 2:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recurra.data.folds import grouped_folds, stratified_folds
-from recurra.errors import DivergedError, InputError, MemoryBudgetError, missing_extra
+from recurra.errors import DivergedError, InputError, Interrupted, MemoryBudgetError, missing_extra
 from recurra.evaluation.runs import Job, Parts, blank, question_of
 from recurra.evaluation.store import data_fingerprint, run_fingerprint
 from recurra.evaluation.tuning.space import Space, applied, as_asked, default_space, suggested
@@ -117,13 +117,19 @@ def tune(
         if before:
             say(f"{before} of {trials} trials are there already")
         begin = time.monotonic()
-        if "asked" not in study.user_attrs:
-            _as_asked(study, estimator, chosen, inner, judge.score, say)
-        while len(_records(study)) < trials:
-            if minutes is not None and time.monotonic() - begin > 60 * minutes:
-                say(f"stopped after {minutes:g} minutes with {len(_records(study))} of {trials} trials")
-                break
-            _one(study, estimator, chosen, inner, judge.score, say)
+        try:
+            if "asked" not in study.user_attrs:
+                _as_asked(study, estimator, chosen, inner, judge.score, say)
+            while len(_records(study)) < trials:
+                if minutes is not None and time.monotonic() - begin > 60 * minutes:
+                    say(f"stopped after {minutes:g} minutes with {len(_records(study))} of {trials} trials")
+                    break
+                _one(study, estimator, chosen, inner, judge.score, say)
+        except Interrupted as stop:
+            kept = f"{len(_records(study))} of {trials} trials are kept in {folder}"
+            raise Interrupted(
+                f"stopped; {kept}, the same command goes on from there", stop.exit_code
+            ) from None
         records = _records(study)
     return _found(records, estimator, judge.score, judge.sign, before)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra.report.figure import Figure, chart, label
-from recurra.report.figures.common import legend_below, legend_height, plain_logarithm
+from recurra.report.figures.common import legend_below, legend_height
 from recurra.report.figures.scores import lower_is_better
 from recurra.report.theme import INK, MUTED, SERIES
 from recurra.report.wording import finite, listing, shorten, show_number, title_of
@@ -114,7 +114,8 @@ def learning_curves(curve: Mapping[str, Any]) -> Figure:
             axes.fill_between(sizes, low, high, color=colour, alpha=0.13, linewidth=0)
         if sizes:
             axes.set_xscale("log")
-            plain_logarithm(axes.xaxis)
+            axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+            axes.minorticks_off()
         axes.set(xlabel="Training sequences", ylabel=title_of(curve["score"]))
         legend_below(axes, names, handles=axes.get_lines())
 
