@@ -35,7 +35,9 @@ def demo(
     epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 6,
     json_output: o.Json = False,
 ) -> None:
-    """Compare four networks and two baselines on built-in reviews, save the winner, load it, predict."""
+    """Compare four networks and two baselines on built-in reviews, save the winner, load it, predict; then store
+    it in fewer bits, export, verify and measure it."""
+    from recurra.cli.shipping import ship, shipped_lines
     from recurra.data.demo import demo_reviews
     from recurra.evaluation.compare import compare
     from recurra.evaluation.record import save_comparison
@@ -49,12 +51,15 @@ def demo(
     record = save_comparison(outcome, output, reading={})
     answers = _answers(output)
     record["samples"] = answers
+    record |= ship(output, reviews.part("test"))
     record["seconds"] = round(time.perf_counter() - begin, 1)
     if json_output:
         print_json(record)
         return
     print(outcome)
     _show(answers, output)
+    for line in shipped_lines(record):
+        print(line)
     print(f"report: {record['report']}")
 
 
