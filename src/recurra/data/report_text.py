@@ -106,7 +106,7 @@ def _columns(report: DataReport) -> Iterator[str]:
             f"  {spacing.gaps:,} gaps ({spacing.missing:,} steps missing), {spacing.repeated:,} repeated and "
             f"{spacing.backwards:,} backward times, {spacing.irregular:.1%} of the spacings off the median"
         )
-    yield from (_in_time(one) for one in report.series[:MANY])
+    yield from filter(None, (_in_time(one) for one in report.series[:MANY]))
 
 
 def _in_time(one: SeriesSummary) -> str:
@@ -118,7 +118,7 @@ def _in_time(one: SeriesSummary) -> str:
         f"{one.stuck:.1%} of the steps stuck" if one.stuck else "",
         f"constant in {one.constant:,} sequences" if one.constant else "",
     ]
-    return f"{one.name} in time: " + (", ".join(fact for fact in facts if fact) or "nothing to see")
+    return f"{one.name} in time: {', '.join(filter(None, facts))}" if any(facts) else ""
 
 
 def _numbers(column: NumberSummary) -> str:

@@ -29,7 +29,8 @@ from recurra.runtime.predictor import Head, StaticScaler, build_model
 from recurra.spec import Network, Spec, Training
 from recurra.tasks.summary import Summary, summarise
 
-SIZES = (128, 64, 32, 16)
+SIZES = (64, 32, 16)
+WEIGHTS_PER_STEP = 8
 UPDATES = 3000
 WHOLE = 0.99
 FORWARD_AND_BACKWARD = 3
@@ -253,7 +254,7 @@ def _pooling(task: str, report: DataReport, reasons: dict[str, str]) -> str:
 def _network(
     train: Dataset, inputs: InputSpec, pooling: str, steps: int, report: DataReport, reasons: dict[str, str]
 ) -> tuple[Network, Summary]:
-    """The largest usual size whose recurrent layers have no more weights than there are steps to learn from."""
+    """The largest size, up to 64, whose recurrent layers have at most 8 weights per step to learn from."""
     cell = "gru" if report.kind == "signal" or report.sequences < SMALL else "lstm"
     encoder = inputs.fit(train.inputs, train.features or None)
     scaler = None if train.static is None else StaticScaler.fit(train.static, train.static_names)
@@ -268,7 +269,7 @@ def _network(
         summary = summarise(build_model(network.resolved(), encoder, head))
         recurrent = sum(count for part, count in summary.parts.items() if part.startswith("recur"))
         found.append((recurrent, network, summary))
-        if recurrent <= steps:
+        if recurrent <= WEIGHTS_PER_STEP * steps:
             break
     recurrent, network, summary = found[-1]
     tried = ", ".join(f"{n.hidden_size}: {count:,}" for count, n, _ in found)
@@ -309,7 +310,7 @@ def _training(report: DataReport, rows: int, updates: int, length: int, reasons:
         batch_size=_batch_size(rows),
         learning_rate=0.003,
         sequence_length=length,
-        patience=max(3, epochs // 5),
+        patience=max(3, epochs // 3),
         **options,
     )
 
