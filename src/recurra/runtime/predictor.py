@@ -206,6 +206,8 @@ class Predictor(Promised, ABC):
         A single sequence longer than a chunk is read in stretches, carrying the state, where the model reads in
         one direction; a bidirectional one needs the whole sequence at once.
         """
+        if len(batch) and len(batch) + int(batch.offsets[-1]) <= CHUNK_TOKENS:
+            return self._forward(batch, scaled)
         parts = [
             self._chunk(batch, rows, None if scaled is None else scaled[rows])
             for rows in chunks(batch.lengths, CHUNK_TOKENS)
@@ -216,8 +218,11 @@ class Predictor(Promised, ABC):
         length = int(batch.lengths[rows].sum())
         if len(rows) == 1 and length > CHUNK_TOKENS and not self.network.bidirectional:
             return self._in_stretches(batch, int(rows[0]), static)
+        return self._forward(batch.select(rows), static)
+
+    def _forward(self, batch: Ragged, static: Array | None) -> Array:
         run = Run(cache=self._cache)
-        answer: Array = self.model.forward(self.parameters, Flow.of(batch.select(rows), static), run)
+        answer: Array = self.model.forward(self.parameters, Flow.of(batch, static), run)
         return answer
 
     def _in_stretches(self, batch: Ragged, row: int, static: Array | None) -> Array:
