@@ -78,7 +78,8 @@ def inspect(
     if report.labels is not None or report.numbers:
         made = _attempt(lambda: recommend(dataset, report, memory, reading), "no recommendation", left_out)
     if made is not None and not quick:
-        seconds = _attempt(lambda: timed(made, dataset), "no time of an epoch", left_out)
+        chosen = made
+        seconds = _attempt(lambda: timed(chosen, dataset), "no time of an epoch", left_out)
         made = replace(made, seconds_per_epoch=seconds)
     return Inspection(
         **{f.name: getattr(report, f.name) for f in fields(DataReport)},
