@@ -46,7 +46,7 @@ def trained(name: str, options: dict[str, Any], data: Any, epochs: int, keep: Pa
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             begin = time.perf_counter()
-            made.fit(data.part("train"), validation_data=(data.part("validation"), None))
+            made.fit(data.part("train"))
         print(f"{name}: trained in {time.perf_counter() - begin:.0f} s", flush=True)
         made.save(folder)
     return rc.load(folder)
