@@ -23,6 +23,7 @@ def leads(differences: Sequence[Mapping[str, Any]], winner: str, metric: str) ->
     known = [one for one in differences if finite(one.get("value")) is not None]
     ordered = sorted(known, key=lambda one: float(one["value"]))
     shown = [_is_shown(one) for one in ordered]
+    spans = [_span(one) for one in ordered]
 
     def paint(axes: Any) -> None:
         for at, (one, sure) in enumerate(zip(ordered, shown, strict=True)):
@@ -46,8 +47,8 @@ def leads(differences: Sequence[Mapping[str, Any]], winner: str, metric: str) ->
     columns: dict[str, Sequence[Any]] = {
         "baseline": [str(one["baseline"]) for one in ordered],
         "ahead": [one["value"] for one in ordered],
-        "low": [_span(one)[0] if _span(one) else None for one in ordered],
-        "high": [_span(one)[1] if _span(one) else None for one in ordered],
+        "low": [span[0] if span else None for span in spans],
+        "high": [span[1] if span else None for span in spans],
         "adjusted p": [one.get("p_adjusted") for one in ordered],
     }
     return Figure(
