@@ -20,7 +20,6 @@ from recurra.evaluation.probing import Probe, first, last, shuffled
 from recurra.evaluation.sketch import bag_likeness
 from shared import assert_noticed
 
-
 SIZES = {"train": 1200, "validation": 200, "test": 200}
 
 

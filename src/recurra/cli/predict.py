@@ -40,7 +40,9 @@ def predict(
 
     predictor = load(model)
     if coverage is not None and predictor.conformal is None:
-        raise InputError(f"{model} promises no coverage: leave --coverage out, or fit it with --conformal 0.9")
+        raise InputError(
+            f"{model} promises no coverage: leave --coverage out, or fit it with --conformal 0.9"
+        )
     inputs: Any
     static = None
     if text:

@@ -21,10 +21,11 @@ class Inputs(nn.Module):
         super().__init__()
         self.tokens = "tokens" in vocabularies and not width
         self.names = list(vocabularies)
-        self.tables = nn.ModuleList(nn.Embedding(count, embedding_size) for count in vocabularies.values())
-        for table in self.tables:
+        tables = [nn.Embedding(count, embedding_size) for count in vocabularies.values()]
+        for table in tables:
             # torch draws from N(0, 1), which drowns what two small layers can say at first.
             nn.init.normal_(table.weight, std=0.1)
+        self.tables = nn.ModuleList(tables)
         self.size = width + embedding_size * len(self.names)
 
     def forward(self, values: torch.Tensor, columns: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -83,7 +84,7 @@ class ConvolutionBody(nn.Module):
 
 def _around(rows: torch.Tensor, filters: nn.Module) -> torch.Tensor:
     """As many steps out as in: zeros on both sides, one more on the right for an even kernel."""
-    wide = int(filters.kernel_size[0])  # type: ignore[index,arg-type]
+    wide = int(filters.kernel_size[0])  # type: ignore[index]
     made: torch.Tensor = filters(nn.functional.pad(rows, ((wide - 1) // 2, wide // 2)))
     return made
 
