@@ -15,7 +15,7 @@ from recurra.data.dataset import Dataset
 from recurra.evaluation import advice, ordering
 from recurra.evaluation.advice import inspect
 from recurra.evaluation.context import context_curve
-from recurra.evaluation.ordering import exchange_test, order_test, sign_test
+from recurra.evaluation.ordering import OrderTest, exchange_test, order_test, sign_test
 from recurra.evaluation.probing import Probe, first, last, shuffled
 from recurra.evaluation.sketch import bag_likeness
 from shared import assert_noticed
@@ -283,3 +283,26 @@ def test_a_configuration_without_targets_is_refused(tmp_path, capsys):
     assert run(["inspect", str(path), "--input", "text", "-o", str(tmp_path / "c.toml"), "--quick"]) == 2
     assert "nothing can be recommended without targets" in capsys.readouterr().err
     assert not (tmp_path / "c.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("ordered", "p", "said"),
+    [
+        (0.95, 0.01, "order matters"),
+        (0.95, 0.16, "order may matter"),
+        (0.93, 0.16, "order carries nothing"),
+        (0.80, 0.99, "order carries nothing"),
+    ],
+)
+def test_a_lead_that_is_not_shown_leaves_the_question_open(ordered, p, said):
+    found = OrderTest(
+        score="accuracy",
+        ordered=ordered,
+        shuffled=0.92,
+        unordered=0.92,
+        p_shuffled=p,
+        p_unordered=p,
+        rows=187,
+    )
+    assert said in str(found)
+    assert found.to_dict()["ahead"] is (ordered - 0.92 > 0.02)

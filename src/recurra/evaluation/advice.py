@@ -120,7 +120,7 @@ def _attempt(make: Callable[[], Made], what: str, left_out: list[str]) -> Made |
 def wrong_tool(report: DataReport, order: OrderTest | None, memory: ContextCurve | None) -> Iterator[str]:
     """Say where a recurrent model is the wrong tool, and name the alternative."""
     simple = simple_alternative(report)
-    if order is not None and not order.matters:
+    if order is not None and not order.matters and not order.ahead:
         yield (
             "a recurrent model is the wrong tool as far as these data show: order carries nothing "
             f"({order.score} {order.ordered:.3f} with order, {order.unordered:.3f} without, "

@@ -23,6 +23,8 @@ from recurra.ragged import Array, Ragged
 SHUFFLES = 5
 DRAWS = 1999
 LEVEL = 0.05
+LEAD = 0.02
+"""How far ahead of a model without order the small network must be to leave the question open, where p is greater."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +54,25 @@ class OrderTest:
         """Whether order carries something, at 5%."""
         return self.p_value <= LEVEL
 
+    @property
+    def ahead(self) -> bool:
+        """Whether the network was better than the model without order by more than `LEAD`, shown at 5% or not."""
+        return self.ordered - self.unordered > LEAD
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "p_value": self.p_value, "matters": self.matters}
+        return {**asdict(self), "p_value": self.p_value, "matters": self.matters, "ahead": self.ahead}
 
     def __str__(self) -> str:
         found = (
             f"{self.score} {self.ordered:.3f} in true order, {self.shuffled:.3f} shuffled, {self.unordered:.3f} "
             f"without any order (p = {self.p_value:.2g}, {self.rows:,} held-out sequences)"
         )
-        return (
-            f"order matters: {found}"
-            if self.matters
-            else f"order carries nothing that these data show: {found}"
-        )
+        if self.matters:
+            return f"order matters: {found}"
+        if self.ahead:
+            return f"order may matter, but so few sequences do not show it: {found}"
+        return f"order carries nothing that these data show: {found}"
 
 
 def order_test(probe: Probe, seed: int = 0) -> OrderTest:
