@@ -9,9 +9,9 @@ import tomllib
 import pytest
 
 from recurra.cli.app import run
-from recurra.cli.config_text import config_text
 from recurra.cli.options import choices
 from recurra.errors import InputError
+from recurra.evaluation.config_text import config_text
 from tasks.made import texts
 
 SMALL = ["--hidden-size", "4", "--num-layers", "1", "--embedding-size", "4", "--epochs", "1", "-q"]

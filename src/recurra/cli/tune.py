@@ -85,7 +85,7 @@ def tune(
 
 
 def _finish(tuned: Any, output: Path, chosen: o.Choices, json_output: bool) -> None:
-    from recurra.cli.config_text import config_text
+    from recurra.evaluation.config_text import config_text
     from recurra.evaluation.record import save_tuned
 
     config = config_text(

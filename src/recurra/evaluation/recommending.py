@@ -6,7 +6,6 @@ epoch is measured on this machine.
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from recurra.data.inspection import DataReport
 from recurra.data.signal import Signal
 from recurra.data.text import BPE, Characters, Words
 from recurra.errors import DataError
+from recurra.evaluation.config_text import config_text
 from recurra.evaluation.context import ContextCurve
 from recurra.metrics import MetricWarning
 from recurra.ragged import Ragged
@@ -80,15 +80,8 @@ class Recommendation:
 
     def to_toml(self) -> str:
         """Return the configuration as TOML, with the reasons as comments."""
-        lines = [f"# for: recurra fit {self.task} DATA --config recurra.toml -o MODEL", f"# {self.cost()}"]
-        for section, options in self.sections().items():
-            if options:
-                lines += ["", f"[{section}]"]
-            for name, value in options.items():
-                why = self.reasons.get(f"{section}.{name}")
-                lines += [f"# {why}"] if why else []
-                lines.append(f"{name} = {_toml(value)}")
-        return "\n".join(lines) + "\n"
+        how = f"for: recurra fit {self.task} DATA --config recurra.toml -o MODEL"
+        return config_text(self.sections(), comments=[how, self.cost()], reasons=self.reasons)
 
     def cost(self) -> str:
         """One sentence on size and time."""
@@ -331,11 +324,6 @@ def _changed(spec: Spec) -> dict[str, Any]:
     """The options that differ from the defaults; TOML has no null, and no default needs one."""
     usual = type(spec)().to_dict()
     return {n: v for n, v in spec.to_dict().items() if v != usual[n] and v is not None}
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML: JSON's texts, numbers, truth values and lists are TOML's too."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
 def _seconds(seconds: float) -> str:

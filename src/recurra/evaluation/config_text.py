@@ -9,14 +9,29 @@ from typing import Any
 from recurra.errors import InputError
 
 
-def config_text(sections: Mapping[str, Mapping[str, Any]], *, comments: Sequence[str] = ()) -> str:
-    """TOML of the sections, empty ones left out; None as "none", which `--config` takes for it."""
-    lines = [f"# {' '.join(comment.split())}" for comment in comments]
+def config_text(
+    sections: Mapping[str, Mapping[str, Any]],
+    *,
+    comments: Sequence[str] = (),
+    reasons: Mapping[str, str] | None = None,
+) -> str:
+    """TOML of the sections, empty ones left out; None as "none", which `--config` takes for it.
+
+    reasons: comments by "section.name", each above its line.
+    """
+    lines = [_comment(comment) for comment in comments]
     for section, values in sections.items():
         if values:
             lines += ["", f"[{section}]"]
-            lines += [f"{_key(name)} = {_value(value)}" for name, value in values.items()]
+        for name, value in values.items():
+            why = (reasons or {}).get(f"{section}.{name}")
+            lines += [_comment(why)] if why else []
+            lines.append(f"{_key(name)} = {_value(value)}")
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _comment(text: str) -> str:
+    return f"# {' '.join(text.split())}"
 
 
 def _key(name: str) -> str:
