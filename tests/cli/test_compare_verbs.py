@@ -78,7 +78,8 @@ def test_the_same_comparison_again_trains_nothing_and_a_fresh_one_everything(tab
     assert run(command) == 0
     capsys.readouterr()
     assert run(command) == 0
-    assert "2 of 2 runs are there already" in capsys.readouterr().err
+    # Two seeds and the baseline.
+    assert "3 of 3 runs are there already" in capsys.readouterr().err
     assert run([*command, "--fresh"]) == 0
     assert "there already" not in capsys.readouterr().err
 
