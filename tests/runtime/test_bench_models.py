@@ -93,7 +93,7 @@ def test_every_engine_computes_the_same_model(cell, pooling, no_starts):
     data = [numbers(length, length) for length in (5, 1, 0, 9)]
     found = bench_model(model, data, np.zeros((4, 2)), seconds=0.0, only=["float32"])
     assert not found.unequal
-    assert {each.engine for each in found.rows} == {"recurra", "onnxruntime", "torch"}
+    assert {each.engine for each in found.rows} == {"recurra", "onnxruntime", "torch", "torch-export"}
     assert {each.batch for each in found.rows} == {1, 8, STREAM}
     assert found.lengths == (1, 5.0, 9)
     assert all(each.p50_ms > 0 and each.p99_ms >= each.p50_ms for each in found.rows)
@@ -182,8 +182,13 @@ def test_json_has_the_rows_and_the_winner(no_starts, tmp_path, capsys):
     assert {"engine", "precision", "case", "reason"} <= set(told["winner"])
     assert told["winner"]["case"] == "size"
     assert {check["tolerance"] for check in told["checks"]} == {1e-5, 0.05, 0.1}
-    assert run(arguments) == 0
+    card = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+    assert card.count("## Speed") == 1
+    assert "| int8 | stream |" in card
+    assert run([*arguments, "--no-store"]) == 0
     assert "for size: recurra" in capsys.readouterr().out
+    assert (tmp_path / "m" / "README.md").read_text(encoding="utf-8") == card
+    assert run(["verify", str(tmp_path / "m")]) == 0
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(help="SVG file: each engine's share of the machine's FMA peak.")
     ] = None,
+    store: Annotated[bool, typer.Option(help="For a bundle: put our figures on its model card.")] = True,
     json_output: o.Json = False,
 ) -> None:
     """Compare answers, then time Recurra and its peers on the same work; notes say who is missing and why."""
@@ -76,6 +77,7 @@ def bench(
             seconds=budget,
             threads=threads,
             plot=plot,
+            store=store,
             json_output=json_output,
         )
         return

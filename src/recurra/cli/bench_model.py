@@ -20,6 +20,7 @@ def bench_bundle(
     seconds: float,
     threads: int | None,
     plot: Path | None,
+    store: bool,
     json_output: bool,
 ) -> None:
     """Measure, show or print, and fail where an engine in float32 answers otherwise."""
@@ -41,12 +42,25 @@ def bench_bundle(
         from recurra.cli.bench_figure import model_figure
 
         model_figure(outcome).save(plot)
+    if store:
+        _keep(target, outcome)
     if json_output:
         print_json(models.to_json(outcome, best))
     else:
         _show(models, outcome, best)
     if outcome.unequal:
         raise UnequalError("; ".join(outcome.unequal))
+
+
+def _keep(target: str, outcome: Any) -> None:
+    from recurra.errors import StorageError
+    from recurra.runtime.bench.models.record import card_lines
+    from recurra.runtime.bundle import add_to_card
+
+    try:
+        add_to_card(target, "Speed", card_lines(outcome))
+    except (OSError, StorageError) as error:
+        say(f"the figures could not be put on the model card: {error}")
 
 
 def _show(models: Any, outcome: Any, best: Any) -> None:

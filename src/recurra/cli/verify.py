@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -52,14 +51,12 @@ def verify(
 
 
 def _keep(model: str, result: Any) -> None:
-    from recurra.runtime.bundle import CARD, attach, write_card
-    from recurra.runtime.card import with_section
+    from recurra.runtime.bundle import add_to_card, attach
     from recurra.runtime.verify import card_lines
 
     try:
         attach(model, "verification.json", result.to_json())
-        card = (Path(model) / CARD).read_text(encoding="utf-8", errors="replace")
-        write_card(model, with_section(card, "Verification", card_lines(json.loads(result.to_json()))))
+        add_to_card(model, "Verification", card_lines(json.loads(result.to_json())))
     except StorageError as error:
         say(f"the result could not be kept in the bundle: {error}")
 

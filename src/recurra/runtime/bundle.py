@@ -18,7 +18,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -250,3 +250,12 @@ def attach(path: str | os.PathLike[str], name: str, data: bytes) -> None:
 def write_card(path: str | os.PathLike[str], card: str) -> None:
     """Replace the model card of the bundle at `path`."""
     attach_file(path, CARD, card.encode("utf-8", "replace"))
+
+
+def add_to_card(path: str | os.PathLike[str], title: str, lines: Sequence[str]) -> None:
+    """Put a section `## title` on a bundle's model card, in the place of the one that it has; raises StorageError."""
+    from recurra.runtime.card import with_section
+
+    place = Path(path) / CARD
+    card = place.read_text(encoding="utf-8", errors="replace") if place.exists() else ""
+    write_card(path, with_section(card, title, lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
 from typing import Any
 
 from recurra.runtime.bench.models.outcome import Outcome, Winner
@@ -74,3 +75,26 @@ def sentences(outcome: Outcome) -> list[str]:
         f"{outcome.starts}; for Recurra with reading the text, where there is one",
         *outcome.notes,
     ]
+
+
+def card_lines(outcome: Outcome) -> list[str]:
+    """The section of the model card: what Recurra took for this model, on the machine that measured it."""
+    shortest, mean, longest = outcome.lengths
+    kind = "made sequences" if outcome.made else "sequences"
+    lines = [
+        f"Measured on {kind} of {shortest} to {longest} steps ({mean:.0f} on average), {outcome.threads} thread(s), "
+        f"{platform.machine()}; stream: one step and its answer.",
+        "",
+        "| weights | batch | p50 ms | p99 ms | per second | MB | start ms | RSS MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in outcome.rows:
+        if row.engine != "recurra":
+            continue
+        start = "" if row.cold_start_ms is None else f"{row.cold_start_ms:.0f}"
+        memory = "" if row.rss_mb is None else f"{row.rss_mb:.0f}"
+        lines.append(
+            f"| {row.precision} | {row.batch} | {row.p50_ms:.3f} | {row.p99_ms:.3f} | {row.per_second:,.0f} "
+            f"| {row.megabytes:.2f} | {start} | {memory} |"
+        )
+    return lines

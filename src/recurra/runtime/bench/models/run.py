@@ -15,7 +15,7 @@ from recurra import kernels
 from recurra.errors import SpecError
 from recurra.ragged import Array
 from recurra.runtime.bench.engines.engine import LeftOutError
-from recurra.runtime.bench.models import onnx_session, ours, torch_eager
+from recurra.runtime.bench.models import onnx_session, ours, torch_eager, torch_exported
 from recurra.runtime.bench.models.cold import ColdStart, cold_starts, write_inputs
 from recurra.runtime.bench.models.contender import Contender
 from recurra.runtime.bench.models.outcome import STREAM, Outcome, Row
@@ -99,7 +99,7 @@ def _contenders(
 ) -> Iterator[Contender]:
     own, feed = inputs
     yield from ours.contenders(predictor, place, own)
-    for engine in (onnx_session, torch_eager):
+    for engine in (onnx_session, torch_eager, torch_exported):
         try:
             yield from engine.contenders(predictor, place, feed)
         except (LeftOutError, SpecError) as error:

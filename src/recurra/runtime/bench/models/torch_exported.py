@@ -1,0 +1,97 @@
+"""What `recurra export --format torch-export` writes, run by torch: Recurra's operators, called by its program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recurra import kernels
+from recurra.ragged import Array
+from recurra.runtime.bench.engines.engine import LeftOutError, needed
+from recurra.runtime.bench.models.contender import Answering, Contender, Walking, encoder_bytes, start_program
+from recurra.runtime.export.probes import Probe, step_feed
+from recurra.runtime.export.torch_nodes import state_sizes
+from recurra.runtime.export.torch_programs import (
+    batch_program,
+    batch_refused,
+    program_bytes,
+    ragged_feed,
+    step_program,
+)
+from recurra.runtime.predictor import Predictor
+
+
+def contenders(predictor: Predictor, place: Path, feed: Path) -> Iterator[Contender]:
+    """float32 alone; raises LeftOutError."""
+    torch = needed("torch", "pip install 'recurra[train]'")
+    refused = batch_refused(predictor)
+    if refused is not None:
+        raise LeftOutError(f"no exported program: {refused}")
+    with np.load(feed) as padded:
+        lengths, given = padded["lengths"], {name: padded[name] for name in padded.files}
+    program = batch_program(predictor)
+    file, ragged = place / "batch.pt2", place / "ragged.npz"
+    file.write_bytes(program_bytes(program))
+    np.savez(ragged, allow_pickle=False, **_end_to_end(given, int(lengths[0])))
+    bidirectional = predictor.network.bidirectional
+    step = None if bidirectional else step_program(predictor).module()
+    yield Contender(
+        engine="torch-export",
+        precision="float32",
+        batch=partial(_batch, torch, predictor, program.module()),
+        walk=None if step is None else partial(_walk, torch, predictor, step),
+        file_bytes=file.stat().st_size + encoder_bytes(predictor),
+        start=(
+            start_program("exported_start"),
+            str(file),
+            str(ragged),
+            "recurra.nn",
+            str(kernels.get_num_threads()),
+        ),
+        note="batches by Recurra's operators, steps by torch's own",
+    )
+
+
+def _end_to_end(padded: dict[str, Array], length: int) -> dict[str, Array]:
+    """One padded sequence without its padding."""
+    kept = {name: x[0, :length] for name, x in padded.items() if name not in ("lengths", "static")}
+    static = {"static": padded["static"]} if "static" in padded else {}
+    return {**kept, **static, "offsets": np.array([0, length], np.int64)}
+
+
+def _answer(found: Any) -> Array:
+    outputs: Array = (found["logits"] if "logits" in found else found["standardised"]).numpy()
+    return outputs
+
+
+def _tensors(torch: Any, feed: dict[str, Array]) -> dict[str, Any]:
+    return {name: torch.from_numpy(np.array(x)) for name, x in feed.items()}
+
+
+def _batch(torch: Any, predictor: Predictor, program: Any, probe: Probe) -> Answering:
+    feed = _tensors(torch, ragged_feed(predictor, probe.batch, probe.static))
+
+    def answer() -> Array:
+        with torch.inference_mode():
+            return _answer(program(feed))
+
+    return answer
+
+
+def _walk(torch: Any, predictor: Predictor, program: Any, probe: Probe) -> Walking:
+    held = {
+        name: torch.zeros((1, *size), dtype=torch.float32 if size else torch.int64)
+        for name, size in state_sizes(predictor.model).items()
+    }
+
+    def advance(t: int) -> Array:
+        with torch.inference_mode():
+            found = program({**_tensors(torch, step_feed(predictor, probe, t)), **held})
+        held.update({name: found[f"{name}_out"] for name in held})
+        return _answer(found)
+
+    return advance
