@@ -13,34 +13,21 @@ constexpr int64_t block = 256;
 // left numbers of R rows, interleaved: steps[k*R + r]
 template <int R, int V>
 void tile(const real* steps, const real* panel, int64_t K, real* out, int64_t stride, int n_last, bool first) {
-  vec acc[R][V];
+  Accumulators<R, V> acc;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[r][v] = set1(real(0));
+    for (int v = 0; v < V; ++v) acc.at[r][v] = set1(real(0));
 #pragma GCC unroll 1
-  for (int64_t k = 0; k < K; ++k) {
-    vec w[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) w[v] = load(panel + v * W);
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) fetch1(panel + (fetch_ahead * V + v) * W);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const vec a = set1(steps[r]);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[r][v] = fma(a, w[v], acc[r][v]);
-    }
-    panel += V * W;
-    steps += R;
-  }
+  for (int64_t k = 0; k < K; ++k, panel += V * W, steps += R)
+    multiply_step<R, V>(acc, panel, [&](int r) { return steps[r]; });
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       const int n = v + 1 < V ? W : n_last;
       real* to = out + r * stride + v * W;
-      store_n(to, first ? acc[r][v] : add(load_n(to, n), acc[r][v]), n);
+      store_n(to, first ? acc.at[r][v] : add(load_n(to, n), acc.at[r][v]), n);
     }
 }
 

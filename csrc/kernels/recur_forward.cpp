@@ -170,28 +170,18 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
   Finish<cell, R, V>::rows(at, begin, sums);
 }
 
-// One row alone, two panels at a time: twice as many chains, which hide the latency of the multiply-add. No
-// fetching ahead: the hardware follows these few streams by itself.
+// One row alone, two panels at a time.
 template <Cell cell, int V> void step_pair(const Place& one, const Place& two) {
   const Weights<real>& w = one.f->w;
   const Place* places[2] = {&one, &two};
-  const real* panel = w.recurrent + one.p * w.vectors * W * w.H;
   const int64_t stride = w.vectors * W * w.H;
-  const real* h = one.step->product[0];
   vec acc[2][V];
 #pragma GCC unroll 2
   for (int q = 0; q < 2; ++q)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v)
       acc[q][v] = cell == Cell::gru && v == 2 ? load(w.bias_n + places[q]->p * W) : load(places[q]->pre + v * W);
-#pragma GCC unroll 1
-  for (int64_t k = 0; k < w.H; ++k) {
-    const vec a = set1(h[k]);
-#pragma GCC unroll 2
-    for (int q = 0; q < 2; ++q)
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[q][v] = fma(a, load(panel + q * stride + (k * V + v) * W), acc[q][v]);
-  }
+  stream<2, V>(acc, one.step->product[0], w.recurrent + one.p * stride, stride, w.H);
   real sums[2 * V * W] __attribute__((aligned(64)));
 #pragma GCC unroll 2
   for (int q = 0; q < 2; ++q)

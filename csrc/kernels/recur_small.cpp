@@ -346,9 +346,9 @@ template <Cell cell, int R, int P> void small_tile(const SmallStep& s, const Row
     }
 }
 
-template <Cell cell> using SmallTile = void (*)(const SmallStep&, const Rows&, int64_t, int64_t);
+using SmallTile = void (*)(const SmallStep&, const Rows&, int64_t, int64_t);
 
-template <Cell cell> SmallTile<cell> small_tile_of(int64_t rows) {
+template <Cell cell> SmallTile small_tile_of(int64_t rows) {
   switch (rows) {
     case 1: return small_tile<cell, 1, 1>;
     case 2: return small_tile<cell, 2, 1>;

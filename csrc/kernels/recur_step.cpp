@@ -5,22 +5,6 @@ namespace recurra {
 namespace RECURRA_ISA {
 namespace {
 
-// acc[q] += sum over k of x[k] * panel[q][k], for P panels that lie `stride` numbers apart.
-template <int P, int V>
-RECURRA_INLINE void stream(vec (&acc)[P][V], const real* x, const real* panel, int64_t stride, int64_t K) {
-#pragma GCC unroll 1
-  for (int64_t k = 0; k < K; ++k) {
-    const vec a = set1(x[k]);
-#pragma GCC unroll 4
-    for (int q = 0; q < P; ++q)
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v)
-        // no prefetch: measured 10% slower, the hardware follows these few streams by itself
-        acc[q][v] = fma(a, load(panel + q * stride + v * W), acc[q][v]);
-    panel += V * W;
-  }
-}
-
 template <Cell cell, int P, int V> void step_panels(const Step1<real>& s, int64_t p) {
   const Weights<real>& w = s.w;
   const int64_t full = w.vectors * W;

@@ -263,7 +263,7 @@ void bits(Cell cell, int64_t I, int64_t H) {
   set_isa(before);
 }
 
-std::vector<float> small_forward(const Problem<float>& p, const PackedWeights<float>& packed, int64_t s, int64_t n) {
+std::vector<float> small_forward(const Problem<float>& p, PackedWeights<float>& packed, int64_t s, int64_t n) {
   std::vector<int64_t> offsets;
   const int64_t begin = p.offsets[size_t(s)];
   for (int64_t i = s; i <= s + n; ++i) offsets.push_back(p.offsets[size_t(i)] - begin);
@@ -272,7 +272,7 @@ std::vector<float> small_forward(const Problem<float>& p, const PackedWeights<fl
   f.w = packed.weights(), f.x = p.x.data() + begin * p.I, f.offsets = offsets.data(), f.h0 = p.h0.data() + s * p.H;
   const bool lstm = p.cell == Cell::lstm;
   f.c0 = lstm ? p.c0.data() + s * p.H : nullptr, f.y = y.data(), f.h = h.data(), f.c = lstm ? c.data() : nullptr;
-  run_forward(const_cast<PackedWeights<float>&>(packed), f, n);
+  run_forward(packed, f, n);
   return y;
 }
 
@@ -286,7 +286,7 @@ void fewer_bits(Cell cell, int64_t I, int64_t H) {
   const std::vector<float> full = forward(p, false).y;
   for (Precision precision : {Precision::bfloat16, Precision::int8}) {
     const std::string what = label + (precision == Precision::int8 ? "int8" : "bfloat16");
-    const PackedWeights<float> packed(cell, I, H, p.w_ih.data(), p.w_hh.data(), p.b_ih.data(), p.b_hh.data(), true, false,
+    PackedWeights<float> packed(cell, I, H, p.w_ih.data(), p.w_hh.data(), p.b_ih.data(), p.b_hh.data(), true, false,
                                       precision);
     const std::vector<float> whole = small_forward(p, packed, 0, p.S);
     expect(distance(whole, full) < 0.06, what + " is near");

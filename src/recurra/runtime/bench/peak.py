@@ -20,23 +20,19 @@ class Peaks:
 
     def measure(self) -> None:
         """Measure once more, for every number of threads; nothing where there is no native engine."""
-        native = engines.native() if kernels.engine()["native"] else None
-        if native is None:
-            return
-        held = kernels.get_num_threads()
-        try:
-            for count in self.threads:
-                kernels.set_num_threads(count)
-                self.seen[count].append(float(native.fma_peak(_SECONDS, count)))
-        finally:
-            kernels.set_num_threads(held)
+        for count in self.threads:
+            self._once(count, _SECONDS)
 
     def between(self, threads: int) -> float | None:
         """One short measurement between other work, to be set against what runs just before and after it."""
+        return self._once(threads, _TURN)
+
+    def _once(self, threads: int, seconds: float) -> float | None:
         native = engines.native() if kernels.engine()["native"] else None
         if native is None:
             return None
-        self.seen[threads].append(float(native.fma_peak(_TURN, threads)))
+        with engines.thread_count(threads):
+            self.seen[threads].append(float(native.fma_peak(seconds, threads)))
         return self.seen[threads][-1]
 
     def of(self, threads: int) -> float | None:
