@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
+import pty
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -22,8 +27,8 @@ def table(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "reviews.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["text", "label", "writer"])
-        writer.writerows([*row, f"w{at % 12}"] for at, row in enumerate(zip(*texts(96), strict=True)))
+        writer.writerow(["text", "label", "writer", "day"])
+        writer.writerows([*row, f"w{at % 12}", at] for at, row in enumerate(zip(*texts(96), strict=True)))
     return path
 
 
@@ -60,6 +65,47 @@ def test_folds_by_group_with_a_learning_curve_come_to_the_report(table, tmp_path
     for words in ("Difference to every baseline", "Learning curve", "Mean ranks over folds"):
         assert words in page
     assert run(["predict", str(tmp_path / "c"), "--text", "good"]) == 0
+
+
+@pytest.mark.parametrize(("kind", "tested"), [("expanding", 48), ("rolling", 48), ("blocked", 96)])
+def test_folds_in_time_order_test_what_is_later_and_say_so(kind, tested, table, tmp_path, capsys):
+    record = record_of(
+        capsys,
+        *("compare", "classifier", str(table), "-o", str(tmp_path / "c"), "--input", "text"),
+        *("--target", "label", "--networks", "rnn", "--seeds", "1", "--baselines", "majority"),
+        *("--folds", "3", "--order", "day", "--gap", "2", "--fold-kind", kind, *SMALL),
+    )
+    assert record["folds"] == 3
+    assert f"3 {kind} folds in time order, gap 2; {tested} of 96 sequences are tested" in record["notes"][0]
+    # Neighbours in time are one unit: 2 * ceil(48 ** (1 / 3)) = 8 and 2 * ceil(96 ** (1 / 3)) = 10 of them.
+    assert record["differences"][0]["units"] == 3 * 2 if tested == 48 else 3 * 4
+
+
+def test_a_terminal_shows_the_whole_grid_and_the_training_that_is_on(table, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "recurra",
+        "compare",
+        "classifier",
+        str(table),
+        "-o",
+        str(tmp_path / "c"),
+    ]
+    command += ["--input", "text", "--target", "label", "--networks", "rnn", "--seeds", "2", *SMALL[:-3]]
+    command += ["--baselines", "majority", "--epochs", "150"]  # long enough to be drawn
+    leader, follower = pty.openpty()
+    done = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower)
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is closed when the last writer is gone
+        while part := os.read(leader, 65536):
+            shown += part
+    os.close(leader)
+    assert done.wait() == 0
+    screen = shown.decode()
+    for words in ("runs", "epochs", "rnn, fold 1, seed 1", "[3/3] majority", "2/3"):
+        assert words in screen
 
 
 def test_the_same_comparison_again_trains_nothing_and_a_fresh_one_everything(table, tmp_path, capsys):
@@ -110,7 +156,12 @@ def test_a_search_leaves_a_model_a_configuration_and_its_trials(table, tmp_path,
 
 REFUSED = [
     (["--folds", "3", "--test", "DATA"], "--test has no effect with --folds 3"),
-    (["--folds", "3", "--order", "writer"], "--order has no effect with --folds 3"),
+    (["--folds", "3", "--order", "day", "--fold-kind", "rollin"], "did you mean 'rolling'"),
+    (["--folds", "3", "--order", "day", "--group", "writer"], "leave one of them out"),
+    (["--folds", "3", "--fold-kind", "rolling"], "--fold-kind rolling needs --folds above 1 and --order"),
+    (["--order", "day", "--fold-kind", "rolling"], "--fold-kind rolling needs --folds above 1 and --order"),
+    (["--folds", "3", "--gap", "2"], "--gap 2 has no effect without --order"),
+    (["--gap", "2"], "gap=2 has no effect on a split that is not by time"),
     (["--baselines", "majorty"], "did you mean 'majority'"),
     (["--folds", "200"], "k must lie between 2 and"),
     (["--folds", "3", "--group", "riter"], "no column 'riter'"),

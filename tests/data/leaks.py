@@ -29,7 +29,8 @@ def every_row_its_own_group() -> Iterator[None]:
 def time_forgotten() -> Iterator[None]:
     """Let sequences reach over the border between two parts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splits, "_over_before", lambda stops, begins, gap: np.ones(len(stops), dtype=bool))
+        for module in (splits, folds):
+            patch.setattr(module, "over_before", lambda stops, begins, gap: np.ones(len(stops), dtype=bool))
         yield
 
 

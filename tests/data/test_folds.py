@@ -8,17 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.leaks import every_row_its_own_group, gap_forgotten
+from data.leaks import every_row_its_own_group, gap_forgotten, time_forgotten
 from recurra.data import folds
 from recurra.data.folds import (
+    IN_TIME,
     Fold,
     blocked_folds,
     grouped_folds,
     nested_folds,
     rolling_folds,
     stratified_folds,
+    timed_folds,
 )
-from recurra.errors import DataError
+from recurra.errors import DataError, SpecError
 from shared import assert_noticed
 
 
@@ -184,3 +186,48 @@ def test_scikit_learn_takes_every_kind_of_folds(cv: list[Fold]) -> None:
 def test_folds_that_cannot_be_are_refused(make: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         make()
+
+
+def check_time_does_not_leak(starts: Any, ends: Any, found: list[Fold], kind: str, gap: float) -> None:
+    """What is learnt from is over before the test begins, by the gap; or, in blocks, begins after it is over."""
+    for train, test in found:
+        before = (ends[train] < starts[test].min()) & (ends[train] + gap <= starts[test].min())
+        after = (starts[train] > ends[test].max()) & (starts[train] >= ends[test].max() + gap)
+        assert np.all(before | (after if kind == "blocked" else False))
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(IN_TIME), st.integers(2, 4), st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_timed_folds_never_learn_from_what_overlaps_the_test(kind: str, k: int, gap: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    starts = draw.integers(0, 200, 80).astype(float)
+    ends = starts + draw.integers(0, 6, 80)
+    found = timed_folds(starts, k, kind=kind, ends=ends, gap=gap)
+    assert len(found) == k
+    check_time_does_not_leak(starts, ends, found, kind, gap)
+    tested = np.concatenate([fold.test for fold in found])
+    assert len(set(tested.tolist())) == len(tested)
+    assert (len(tested) == 80) == (kind == "blocked")
+    assert np.all(np.diff([starts[fold.test].min() for fold in found]) > 0)
+    if kind == "rolling":
+        sizes = [len(fold.train) for fold in found]
+        assert max(sizes) < 80 * 0.75
+
+
+def test_a_leak_through_time_is_noticed() -> None:
+    starts = np.arange(60.0)
+    assert_noticed(
+        time_forgotten(),
+        lambda: check_time_does_not_leak(
+            starts, starts + 3, timed_folds(starts, 3, ends=starts + 3), "expanding", 0.0
+        ),
+    )
+
+
+def test_timed_folds_refuse_what_they_cannot_part() -> None:
+    with pytest.raises(SpecError, match="did you mean 'rolling'"):
+        timed_folds(np.arange(20.0), 3, kind="rollin")
+    with pytest.raises(DataError, match="distinct times"):
+        timed_folds([1.0, 1.0, 2.0], 3)
+    with pytest.raises(DataError, match="nothing to learn from"):
+        timed_folds(np.arange(20.0), 3, gap=50)

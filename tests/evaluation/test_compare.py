@@ -10,6 +10,8 @@ import pytest
 import recurra as rc
 from recurra.errors import InputError, SpecError
 from recurra.evaluation.compare import _best, compare
+from recurra.evaluation.folding import InTime, k_splits, units_of
+from recurra.tasks.materials import materials
 from shared import assert_noticed
 from tasks.made import signals, small, texts
 
@@ -126,6 +128,26 @@ def test_groups_are_never_in_two_parts_and_are_the_unit_of_the_test():
     assert 1 < single.difference.units < 12
 
 
+def test_folds_in_time_order_are_later_and_take_neighbours_as_one_unit():
+    inputs, labels = signals(64)
+    network = rc.Network(cell="gru", hidden_size=4, num_layers=1)
+    model = rc.Classifier(network, rc.Training(epochs=1))
+    in_time = InTime(starts=np.arange(64.0)[::-1], gap=1.0)
+    found = compare({"gru": model}, inputs, labels, seeds=1, folds=2, in_time=in_time, baselines=["majority"])
+    assert found.row("gru").evidence.ingredients.shape[1] == 32
+    assert found.difference.units == 2 * 2
+    splits, _ = k_splits(materials(inputs, labels), 2, in_time=in_time)
+    blocks = units_of(None, splits, in_time)
+    times = in_time.starts[np.concatenate([split.test for split in splits])]
+    assert [sorted(times[blocks == block]) for block in range(4)] == np.arange(32.0, 64.0).reshape(
+        4, 8
+    ).tolist()
+    for split in splits:
+        later = [in_time.starts[part] for part in split.parts()]
+        assert later[0].max() + 1 <= later[1].min()
+        assert later[1].max() + 1 <= later[2].min()
+
+
 def test_a_learning_curve_holds_the_winner_and_every_baseline():
     found = compare(
         {"lstm": small("lstm", epochs=1)}, *texts(160), seeds=1, baselines=["majority"], learning_curve=True
@@ -145,6 +167,11 @@ def test_unknown_baselines_mixed_tasks_and_idle_options_are_refused():
         compare({}, *texts(40))
     with pytest.raises(InputError, match="named as a baseline"):
         compare({"majority": small()}, *texts(40))
+    in_time = InTime(starts=np.arange(40.0))
+    with pytest.raises(InputError, match="in_time has no effect without folds"):
+        compare({"a": small()}, *texts(40), in_time=in_time)
+    with pytest.raises(InputError, match="groups and a time order"):
+        compare({"a": small()}, *texts(40), folds=2, in_time=in_time, groups=["a", "b"] * 20)
     with pytest.raises(InputError, match="folds above 1"):
         compare({"a": small()}, *texts(40), folds=2, split={"train": [0]})
 

@@ -49,7 +49,7 @@ READ_OPTIONS = (
     "bad_rows",
     "quote",
 )
-SPLIT_OPTIONS = ("group", "order", "validation", "test", "split_seed")
+SPLIT_OPTIONS = ("group", "order", "gap", "validation", "test", "split_seed")
 
 
 def check_task(task: str) -> str:
@@ -135,7 +135,7 @@ class Divided:
 
 def divide(dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None) -> Divided:
     """Train, validation and test: a test file or the data's own split first, then by group, by time, else 60/20/20,
-    stratified by class. [data] options: validation and test (shares), split_seed, group, order."""
+    stratified by class. [data] options: validation and test (shares), split_seed, group, order, gap."""
     validation, share = float(chosen.get("validation", 0.2)), float(chosen.get("test", 0.2))
     if dataset.targets is None:
         raise DataError(f"{dataset.source}: no target column was found; name it with --target")
@@ -148,6 +148,7 @@ def divide(dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None) ->
         int(chosen.get("split_seed", 0)),
         group=chosen.get("group"),
         time=chosen.get("order"),
+        gap=float(chosen.get("gap", 0.0)),
     )
     parts = {name: dataset.select(rows) for name, rows in zip(PARTS, found.parts(), strict=True)}
     if test is None:

@@ -44,8 +44,17 @@ def compare(
     ] = "auto",
     folds: Annotated[
         int,
-        typer.Option(help="Folds in which every sequence is tested once, by --group if given; 1: one split."),
+        typer.Option(
+            help="Folds in which every sequence is tested once, by --group or --order if given; 1: one split."
+        ),
     ] = 1,
+    fold_kind: Annotated[
+        str | None,
+        typer.Option(
+            help="Of folds by --order: expanding (the default: all of the past), rolling (as much of the past "
+            "each time) or blocked (what comes later, too)."
+        ),
+    ] = None,
     learning_curve: Annotated[
         bool,
         typer.Option("--learning-curve", help="Also train on an eighth, a quarter and a half of the data."),
@@ -74,7 +83,7 @@ def compare(
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
     made = {name: estimator(task, _with(chosen, name), dataset) for name in names}
-    divided = parted(dataset, chosen.data, held, folds)
+    divided = parted(dataset, chosen.data, held, folds, fold_kind)
     for note in divided.notes:
         say(note)
     outcome = compare_parts(

@@ -95,6 +95,7 @@ SPLITS = _flags(
     "data",
     ("group", str, "Column whose equal values must stay in one split."),
     ("order", str, "Column by which to split chronologically."),
+    ("gap", float, "With --order: least time between the parts (seconds, for dates)."),
 )
 MODEL = (
     *_flags("input", ("unit", str, "words, characters, bpe, signal or events; by the data if left out.")),

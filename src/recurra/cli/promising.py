@@ -26,11 +26,14 @@ def check_promise(coverage: float | None, max_error: float | None) -> None:
 def set_aside(parts: Mapping[str, Dataset], chosen: Mapping[str, Any]) -> tuple[dict[str, Dataset], Dataset]:
     """Cut half of the validation rows off for calibration: by group, by time or by class, as the parts were made."""
     held = replace(parts["validation"], split=None)
-    seed, options = (
+    halves = split_dataset(
+        held,
+        (0.5, 0.5, 0.0),
         int(chosen.get("split_seed", 0)),
-        {"group": chosen.get("group"), "time": chosen.get("order")},
+        group=chosen.get("group"),
+        time=chosen.get("order"),
+        gap=float(chosen.get("gap", 0.0)),
     )
-    halves = split_dataset(held, (0.5, 0.5, 0.0), seed, **options)
     return {**parts, "validation": held.select(halves.train)}, held.select(halves.validation)
 
 

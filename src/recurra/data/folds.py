@@ -1,4 +1,4 @@
-"""Folds for cross-validation: stratified, by group, in blocks, forward in time, and nested for tuning.
+"""Folds for cross-validation: stratified, by group, in blocks, forward in time, by times, and nested for tuning.
 
 A list of folds is what scikit-learn takes as `cv`: each unpacks into the positions of train and test.
 """
@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from recurra.data.splits import Index, group_codes, strata_of
-from recurra.errors import DataError
+from recurra.data.splits import Index, finite_times, group_codes, over_before, strata_of, time_border
+from recurra.errors import DataError, SpecError, nearest
+
+IN_TIME = ("expanding", "rolling", "blocked")
+"""Kinds of folds in time order, for `timed_folds`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,6 +125,47 @@ def rolling_folds(
     ]
 
 
+def timed_folds(
+    times: Any, k: int = 5, *, kind: str = "expanding", ends: Any = None, gap: float = 0.0
+) -> list[Fold]:
+    """Return k folds of sequences that have times, in the order of the times they test; what overlaps is dropped.
+
+    times, ends: (S,) when each sequence begins and ends, as of `recurra.data.splits.chronological`.
+    kind: "expanding": of 2 k parts of like size in time the last k are tested, each by a model of all that came
+        before it; "rolling": by a model of the k parts before it; "blocked": of k parts each is tested, by a model
+        of all the others, later ones too.
+    gap: least time between what is learnt from and what is tested, on both sides.
+    Sequences that begin at the same time stay together; one that reaches into the gap or the tested part is not
+    learnt from.
+    """
+    if kind not in IN_TIME:
+        raise SpecError(f"kind must be one of {', '.join(IN_TIME)}, got {kind!r}{nearest(kind, IN_TIME)}")
+    starts = finite_times(times, "times")
+    stops = starts if ends is None else finite_times(ends, "ends")
+    _check_folds(k, len(np.unique(starts)), "distinct times")
+    _check_gap(gap)
+    count = k if kind == "blocked" else 2 * k
+    borders = [time_border(starts, part / count) for part in range(1, count)]
+    part_of = np.searchsorted(borders, starts, side="left")
+    folds: list[Fold] = []
+    for tested in range(count - k, count):
+        test = np.flatnonzero(part_of == tested)
+        least = 0 if kind != "rolling" else tested - k
+        past = (part_of >= least) & (part_of < tested)
+        if not len(test):
+            raise DataError(f"fold {len(folds) + 1} of {k} has nothing to test: too many equal times")
+        past &= over_before(stops, starts[test].min(), gap)
+        after = (part_of > tested) & over_before(np.full(len(starts), stops[test].max()), starts, gap)
+        train = np.flatnonzero(past | after if kind == "blocked" else past)
+        if not len(train):
+            raise DataError(
+                f"fold {len(folds) + 1} of {k} has nothing to learn from: gap={gap:g} is too large, or the "
+                "sequences overlap in time"
+            )
+        folds.append(Fold(train=train, test=test))
+    return folds
+
+
 def nested_folds(outer: Sequence[Fold], inside: Callable[[Index], Sequence[Fold]]) -> list[NestedFold]:
     """Return the outer folds, each with folds inside of its train rows.
 
@@ -158,6 +202,6 @@ def _check_folds(k: int, count: int, what: str) -> None:
         raise DataError(f"k must lie between 2 and the number of {what} ({count}), got {k}")
 
 
-def _check_gap(gap: int) -> None:
+def _check_gap(gap: float) -> None:
     if gap < 0:
         raise DataError(f"gap must be at least 0, got {gap}")

@@ -111,9 +111,7 @@ def grouped(groups: Sequence[Any], shares: Shares = SHARES, seed: int = 0) -> Sp
     return _split(parts, len(codes), f"{count:,} groups, seed {seed}")
 
 
-def chronological(
-    times: Sequence[float], shares: Shares = SHARES, *, ends: Any = None, gap: float = 0.0
-) -> Split:
+def chronological(times: Any, shares: Shares = SHARES, *, ends: Any = None, gap: float = 0.0) -> Split:
     """Split by time: everything in validation is later than everything in train, and test later still.
 
     times: (S,) when each sequence begins. ends: (S,) when it ends; None: as it begins. gap: least time between
@@ -121,17 +119,17 @@ def chronological(
     those that begin at the same time stay together.
     """
     chosen = check_shares(shares)
-    starts = _finite(times, "times")
-    stops = starts if ends is None else _finite(ends, "ends")
+    starts = finite_times(times, "times")
+    stops = starts if ends is None else finite_times(ends, "ends")
     if len(stops) != len(starts) or np.any(stops < starts) or gap < 0:
         raise DataError("ends must be one per sequence and not before its time, and gap must be at least 0")
-    train = starts <= _border(starts, chosen[0])
-    test = starts > _border(starts, chosen[0] + chosen[1])
+    train = starts <= time_border(starts, chosen[0])
+    test = starts > time_border(starts, chosen[0] + chosen[1])
     middle = ~train & ~test
     test_begins = starts[test].min(initial=np.inf)
     middle_begins = starts[middle].min(initial=test_begins)
-    train &= _over_before(stops, middle_begins, gap)
-    middle &= _over_before(stops, test_begins, gap)
+    train &= over_before(stops, middle_begins, gap)
+    middle &= over_before(stops, test_begins, gap)
     if not train.any():
         raise DataError(
             "no sequence ends before the validation begins; they all overlap in time: split by group"
@@ -171,17 +169,21 @@ def split_dataset(
     *,
     group: str | None = None,
     time: str | None = None,
+    gap: float = 0.0,
 ) -> Split:
     """Split a dataset by what is known of it: its own split, else by `group`, by `time`, else stratified.
 
     group: a column whose values must not be in two parts; goes before the dataset's own split. time: a column
-    of numbers to split by, or "time" for the times of the steps.
+    of numbers to split by, or "time" for the times of the steps. gap: with `time`, the least time between parts
+    (seconds, where the column holds dates).
     """
+    if gap and time is None:
+        raise DataError(f"gap={gap:g} has no effect on a split that is not by time; leave it out")
     if group is not None:
         return grouped(column_of(dataset, group).tolist(), shares, seed)
     if time is not None:
-        starts, ends = _spans(dataset, time)
-        return chronological(starts, shares, ends=ends)
+        starts, ends = spans_of(dataset, time)
+        return chronological(starts, shares, ends=ends, gap=gap)
     if dataset.split is not None:
         return by_column(dataset.split, targets=dataset.targets, seed=seed)
     return stratified([0] * len(dataset) if dataset.targets is None else dataset.targets, shares, seed)
@@ -272,18 +274,20 @@ def _deal(sizes: Any, shares: Shares, generator: np.random.Generator) -> Any:
     return dealt
 
 
-def _over_before(stops: Any, begins: Any, gap: float) -> Any:
+def over_before(stops: Any, begins: Any, gap: float) -> Any:
+    """Tell which of the sequences are over before others begin, by at least `gap`."""
     return (stops < begins) & (stops + gap <= begins)
 
 
-def _finite(values: Any, name: str) -> Any:
+def finite_times(values: Any, name: str) -> Any:
+    """Return times as numbers; raises DataError where one is missing or infinite."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not np.isfinite(array).all():
         raise DataError(f"{name} must be one finite number per sequence")
     return array
 
 
-def _border(times: Any, share: float) -> float:
+def time_border(times: Any, share: float) -> float:
     """Return the last time of about the first `share` of the sequences; equal times are never torn apart."""
     distinct, counts = np.unique(times, return_counts=True)
     reached = np.concatenate([[0], np.cumsum(counts)])
@@ -291,7 +295,8 @@ def _border(times: Any, share: float) -> float:
     return -np.inf if nearest_count == 0 else float(distinct[nearest_count - 1])
 
 
-def _spans(dataset: Dataset, name: str) -> tuple[Any, Any]:
+def spans_of(dataset: Dataset, name: str) -> tuple[Any, Any]:
+    """Return when each sequence begins, and when it ends (None: as it begins), by a column or the steps' times."""
     if name in dataset.columns:
         from recurra.data.tables import Table
         from recurra.data.timestamps import seconds

@@ -14,7 +14,7 @@ from recurra.errors import InputError
 from recurra.evaluation.baselines import BASELINES, Sizes, choose
 from recurra.evaluation.curve import learning_curve as curve_of
 from recurra.evaluation.entries import Entry, ensemble, entry
-from recurra.evaluation.folding import k_splits, one_split, parts_of, units_of
+from recurra.evaluation.folding import InTime, k_splits, one_split, parts_of, units_of
 from recurra.evaluation.grid import Grid
 from recurra.evaluation.judging import Judge, Question
 from recurra.evaluation.runs import PARTS, Job, Parts, Run, blank, question_of, setting_of
@@ -116,6 +116,7 @@ def compare(
     split_seed: int = 0,
     folds: int = 1,
     groups: Any = None,
+    in_time: InTime | None = None,
     learning_curve: bool = False,
     jobs: int = 1,
     cache: str | Path | None = None,
@@ -130,6 +131,8 @@ def compare(
     split: name of part -> row numbers; None: the data's own, else stratified by `shares`.
     folds: above 1, that many folds in which every sequence is tested once; the data's own split is not used.
     groups: (S,) equal values (a speaker, a device) never stand in two parts, and are the unit of the tests.
+    in_time: with folds above 1, `recurra.evaluation.folding.InTime`: folds in time order, "expanding", "rolling" or
+        "blocked"; blocks of neighbours in time are the unit of the tests.
     learning_curve: whether the winner and the baselines are also trained on parts of the training split.
     jobs: processes that train at once. cache: folder that keeps every run, from which a comparison that was
         stopped goes on; None: none. on_row: told in words what is being done.
@@ -143,13 +146,17 @@ def compare(
     if folds > 1 and split is not None:
         raise InputError("split has no effect with folds above 1; leave one of them out")
     if folds > 1:
-        splits, note = k_splits(given, folds, validation=shares[1], seed=split_seed, groups=groups)
+        splits, note = k_splits(
+            given, folds, validation=shares[1], seed=split_seed, groups=groups, in_time=in_time
+        )
+    elif in_time is not None:
+        raise InputError("in_time has no effect without folds above 1; give folds, or a split by time")
     else:
         splits, note = one_split(given, split=split, shares=shares, seed=split_seed, groups=groups)
     return compare_parts(
         networks,
         [parts_of(given, one) for one in splits],
-        units=units_of(groups, splits),
+        units=units_of(groups, splits, in_time),
         seeds=seeds,
         baselines=baselines,
         notes=(note,),

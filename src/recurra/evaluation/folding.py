@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from recurra.data.folds import grouped_folds, stratified_folds
-from recurra.data.splits import Split, by_column, group_codes, grouped, stratified
+from recurra.data.folds import grouped_folds, stratified_folds, timed_folds
+from recurra.data.splits import Split, by_column, chronological, group_codes, grouped, stratified
 from recurra.errors import InputError
 from recurra.evaluation.runs import PARTS, Parts
 from recurra.ragged import Array
 from recurra.tasks.materials import Materials
+
+
+@dataclass(frozen=True, kw_only=True)
+class InTime:
+    """Folds in time order.
+
+    starts, ends: (S,) when each sequence begins and ends (None: as it begins). kind: "expanding", "rolling" or
+    "blocked", see `recurra.data.folds.timed_folds`. gap: least time between what is learnt from and what is tested.
+    """
+
+    starts: Any
+    ends: Any = None
+    kind: str = "expanding"
+    gap: float = 0.0
 
 
 def one_split(
@@ -37,14 +53,25 @@ def one_split(
 
 
 def k_splits(
-    given: Materials, folds: int, *, validation: float = 0.2, seed: int = 0, groups: Any = None
+    given: Materials,
+    folds: int,
+    *,
+    validation: float = 0.2,
+    seed: int = 0,
+    groups: Any = None,
+    in_time: InTime | None = None,
 ) -> tuple[list[Split], str]:
     """One split per fold: every sequence is tested once, and of the rest of each fold a share is for validation.
 
-    groups: (S,) no group is in two parts of one fold; else folds and validation are stratified by target.
+    groups: (S,) no group is in two parts of one fold. in_time: folds in time order, whose validation is the latest
+    share of what is learnt from. Else folds and validation are stratified by target.
     """
     if folds < 2:
         raise InputError(f"folds must be at least 2, or 1 for one split, got {folds}; usual: 5 or 10")
+    if in_time is not None:
+        if groups is not None:
+            raise InputError("groups and a time order cannot both part the folds; leave one of them out")
+        return _in_time(given, folds, in_time, validation)
     items = None if groups is None else list(groups)
     outer = (
         stratified_folds(given.targets, folds, seed) if items is None else grouped_folds(items, folds, seed)
@@ -68,17 +95,49 @@ def k_splits(
     return made, f"{folds} folds of {len(given):,} sequences ({how}, seed {seed}); every one is tested once"
 
 
+def _in_time(given: Materials, folds: int, asked: InTime, validation: float) -> tuple[list[Split], str]:
+    starts = np.asarray(asked.starts, dtype=np.float64)
+    stops = starts if asked.ends is None else np.asarray(asked.ends, dtype=np.float64)
+    made = []
+    for fold in timed_folds(starts, folds, kind=asked.kind, ends=stops, gap=asked.gap):
+        shares = (1 - validation, validation, 0.0)
+        inner = chronological(starts[fold.train], shares, ends=stops[fold.train], gap=asked.gap)
+        parts = [fold.train[inner.train], fold.train[inner.validation]]
+        made.append(Split(train=parts[0], validation=parts[1], test=fold.test, total=len(given)))
+    tested = sum(len(split.test) for split in made)
+    gap = f", gap {asked.gap:g}" if asked.gap else ""
+    return made, (
+        f"{folds} {asked.kind} folds in time order{gap}; {tested:,} of {len(given):,} sequences are tested, each once"
+    )
+
+
 def parts_of(given: Materials, split: Split) -> Parts:
     """The materials of each part."""
     return {name: given.select(rows) for name, rows in zip(PARTS, split.parts(), strict=True)}
 
 
-def units_of(groups: Any, splits: list[Split]) -> Array | None:
-    """(S,) for the test sequences of all folds, in order, the number of their group; None without groups."""
+def units_of(groups: Any, splits: Sequence[Split], in_time: InTime | None = None) -> Array | None:
+    """(S,) for the test sequences of all folds, in order, the number of the unit they belong to.
+
+    A unit is a group; in time order, where neighbours resemble each other, a block of 2 ⌈S^(1/3)⌉ neighbours, the
+    last of a fold shorter. None: every sequence is its own.
+    """
+    if in_time is not None:
+        return _blocks([np.asarray(in_time.starts)[split.test] for split in splits])
     if groups is None:
         return None
     items = list(groups)
     return group_codes([items[row] for split in splits for row in split.test])[0]
+
+
+def _blocks(times: Sequence[Array]) -> Array:
+    """The number of the block that each sequence is in, by its rank in time within its fold."""
+    length = 2 * math.ceil(sum(map(len, times)) ** (1 / 3))
+    begun, made = 0, []
+    for fold in times:
+        made.append(begun + np.argsort(np.argsort(fold, kind="stable"), kind="stable") // length)
+        begun += math.ceil(len(fold) / length)
+    return np.concatenate(made)
 
 
 def _taken(targets: Any, rows: Array) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from recurra.errors import InputError, Interrupted, RecurraError
+from recurra.evaluation.board import Board
 from recurra.evaluation.runs import Job, Parts, Run, execute
 from recurra.evaluation.store import RunStore, data_fingerprint, run_fingerprint
 from recurra.training.progress import duration
@@ -20,7 +22,7 @@ class Grid:
     """Executes jobs.
 
     folds: the parts of each fold. store: where runs are kept; None: nowhere. jobs: processes; 1: this one.
-    say: told of every run in a line; progress: "bar" shows the training of each run where they run here.
+    say: told of every run in a line; progress: "bar" draws a `Board` on standard error, with these lines above it.
     """
 
     folds: Sequence[Parts]
@@ -36,6 +38,7 @@ class Grid:
             )
         self._data = [data_fingerprint(parts) for parts in self.folds] if self.store else []
         self.trained = 0
+        self._board: Board | None = None
 
     def run(self, jobs: Sequence[Job]) -> list[Run]:
         """Every job's run, in order; what is in the store already is not done again."""
@@ -49,15 +52,26 @@ class Grid:
         left = [place for place in range(len(jobs)) if place not in found]
         begin = time.monotonic()
         try:
-            for count, (place, run) in enumerate(self._executed(left, jobs), 1):
-                found[place] = run
-                self.trained += 1
-                remaining = (time.monotonic() - begin) / count * (len(left) - count)
-                done = f"[{len(found)}/{len(jobs)}]"
-                self._say(f"{done} {jobs[place].words}: {_result(run)}; left about {duration(remaining)}")
+            with self._shown(len(jobs), len(found)):
+                for count, (place, run) in enumerate(self._executed(left, jobs), 1):
+                    found[place] = run
+                    self.trained += 1
+                    remaining = (time.monotonic() - begin) / count * (len(left) - count)
+                    done = f"[{len(found)}/{len(jobs)}]"
+                    self._say(f"{done} {jobs[place].words}: {_result(run)}; left about {duration(remaining)}")
+                    if self._board is not None:
+                        self._board.end()
         except Interrupted as stop:
             raise Interrupted(self._stopped(len(found), len(jobs)), stop.exit_code) from None
         return [found[place] for place in range(len(jobs))]
+
+    def _shown(self, runs: int, done: int) -> ExitStack:
+        """While entered, a board is drawn, if one was asked for and something is left to do."""
+        stack = ExitStack()
+        if self.progress == "bar" and done < runs:
+            self._board = stack.enter_context(Board(runs, done))
+            stack.callback(setattr, self, "_board", None)
+        return stack
 
     def alone(self, runs: Sequence[Run], jobs: Sequence[Job]) -> list[Run]:
         """The same runs, each row's first one timed again by itself where it was timed beside others.
@@ -90,10 +104,9 @@ class Grid:
         if self.jobs == 1 or len(places) < 2:
             for place in places:
                 job = jobs[place]
-                if self.progress == "bar":
-                    self._say(job.words)
-                parts = self.folds[job.fold]
-                yield place, self._done(job, execute(job, parts, alone=True, progress=self.progress))
+                listener = None if self._board is None else self._board.begin(job.words)
+                run = execute(job, self.folds[job.fold], alone=True, progress=listener)
+                yield place, self._done(job, run)
             return
         yield from self._beside_each_other(places, jobs)
 
@@ -122,7 +135,9 @@ class Grid:
         return run_fingerprint(job, self._data[job.fold]) if self._data else ""
 
     def _say(self, line: str) -> None:
-        if self.say is not None:
+        if self._board is not None:
+            self._board.say(line)
+        elif self.say is not None:
             self.say(line)
 
 

@@ -17,6 +17,7 @@ from recurra.ragged import Array
 from recurra.spec import Network, Training
 from recurra.tasks.estimator import SequenceEstimator
 from recurra.tasks.materials import Materials
+from recurra.training.callbacks import Callback
 
 PARTS = ("train", "validation", "test")
 Parts = Mapping[str, Materials]
@@ -130,7 +131,7 @@ def setting_of(asked: SequenceEstimator, empty: SequenceEstimator, seed: int = 0
     )
 
 
-def execute(job: Job, parts: Parts, *, alone: bool, progress: str | None = None) -> Run:
+def execute(job: Job, parts: Parts, *, alone: bool, progress: Callback | None = None) -> Run:
     """Train one row once and score it on all three parts."""
     parts = _shortened(parts, job.share)
     run = _network(job, parts, progress) if job.kind == "recurrent" else _baseline(job, parts)
@@ -146,7 +147,7 @@ def _shortened(parts: Parts, share: float) -> Parts:
     return {**parts, "train": train.select(rows)}
 
 
-def _network(job: Job, parts: Parts, progress: str | None) -> Run:
+def _network(job: Job, parts: Parts, progress: Callback | None) -> Run:
     asked = job.estimator
     model = type(asked)(**asked.get_params(deep=False)).set_params(training__seed=job.seed)
     train, held = parts["train"], parts["validation"]

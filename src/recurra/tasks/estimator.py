@@ -24,6 +24,7 @@ from recurra.tasks.materials import Materials, materials, split_validation
 from recurra.tasks.problem import Examples, SupervisedProblem, fingerprint
 from recurra.tasks.summary import Summary, summarise
 from recurra.training import Fitted, fit
+from recurra.training.callbacks import Callback
 from recurra.training.device import resolve_device
 from recurra.training.history import History
 
@@ -116,7 +117,7 @@ class SequenceEstimator(ABC):
         folder: str | Path | None = None,
         resume: bool = False,
         callbacks: Sequence[Any] = (),
-        progress: str | None = None,
+        progress: str | Callback | None = None,
     ) -> Self:
         """Learn from sequences.
 
@@ -128,7 +129,7 @@ class SequenceEstimator(ABC):
         validation_data: (inputs, targets[, static]); else a share `validation` of the data is set aside.
         folder: where checkpoints and `history.jsonl` go; with `resume`, training goes on from there, bit for bit.
         callbacks: see `recurra.training.callbacks`.
-        progress: "bar", "lines" or None.
+        progress: "bar", "lines", a callback or None.
 
         Raises InputError for unusable data, DivergedError, MemoryBudgetError, Interrupted (the work is saved).
         """
