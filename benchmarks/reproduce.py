@@ -1,7 +1,8 @@
 """Rerun the figures that Recurra publishes, on the real data sets beside the checkout.
 
-`make reproduce`, or `python benchmarks/reproduce.py [NAME ...] [--data FOLDER] [--out FOLDER]`. Each figure is one
-`recurra` command; a set that is not there is left out and said. A table is printed: score, baseline, seconds.
+`make reproduce`, or `python benchmarks/reproduce.py [NAME ...] [--data FOLDER] [--out FOLDER] [--baselines all]`.
+Each figure is one `recurra` command; a set that is not there is left out and said. A table is printed: score,
+baseline, seconds.
 """
 
 from __future__ import annotations
@@ -101,15 +102,16 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="figures to run; all if none is named")
     parser.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=None, help="keep the models and reports here")
+    parser.add_argument("--baselines", default="auto", help="as of `recurra compare`, for every figure")
     options = parser.parse_args()
     chosen = [figure for figure in FIGURES if not options.names or figure.name in options.names]
     out = options.out or Path(tempfile.mkdtemp(prefix="recurra-reproduce-"))
-    met = [show(figure, options.data, out) for figure in chosen]
+    met = [show(figure, options.data, out, options.baselines) for figure in chosen]
     print(f"reports under {out}")
     return 0 if all(met) else 1
 
 
-def show(figure: Figure, data: Path, out: Path) -> bool:
+def show(figure: Figure, data: Path, out: Path, baselines: str = "auto") -> bool:
     """Run one figure and print its line; True unless it fell short."""
     places = [str(data / place) for place in figure.data]
     if not all(Path(place).exists() for place in places):
@@ -126,7 +128,7 @@ def show(figure: Figure, data: Path, out: Path) -> bool:
         "-o",
         str(target),
     ]
-    command += [*shlex.split(figure.arguments), "--json", "-q"]
+    command += [*shlex.split(figure.arguments), "--baselines", baselines, "--json", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"{figure.name:<16} failed: {done.stderr.strip().splitlines()[-1]}", flush=True)

@@ -261,6 +261,19 @@ def test_auto_leaves_out_what_takes_longer_than_the_networks_and_says_so():
     assert set(names(more)) > set(names(chosen))
 
 
+def test_every_baseline_is_there_once_before_any_has_more_seeds():
+    setting, sizes = made_setting(), SMALL
+    neural = [kind for kind in fitting(setting, "text").values() if kind.neural]
+    each = sum(kind.seconds(setting, SMALL) for kind in neural)
+    factor = LEAST_SECONDS / each * 0.99  # a training split on which all of them just fit once
+    sizes = Sizes(train=int(SMALL.train * factor), others=int(SMALL.others * factor), mean=20.0, longest=40)
+    chosen = choose("auto", setting, "text", sizes=sizes, seeds=3)
+    assert {kind.name for kind in neural} <= set(names(chosen))
+    assert any(chosen.seeds[kind.name] == 1 for kind in neural)
+    assert "baselines with fewer seeds than 3: " in chosen.notes[0]
+    assert choose("all", setting, "text", sizes=sizes, seeds=3).seeds["cnn"] == 3
+
+
 def test_all_none_and_names_are_taken_at_their_word():
     setting = made_setting()
     assert names(choose("all", setting, "signal", sizes=LARGE)) == list(fitting(setting, "signal"))

@@ -206,7 +206,7 @@ def compare_parts(
     )
     for note in chosen.notes:
         say(note)
-    planned = _planned(networks, [kind.name for kind in chosen.kinds], len(folds), seeds)
+    planned = _planned(networks, chosen.seeds, len(folds), seeds)
     store = None if cache is None else RunStore(cache)
     grid = Grid(folds=folds, store=store, jobs=jobs, say=on_row, progress=progress)
     runs = grid.alone(grid.run(planned), planned)
@@ -249,9 +249,9 @@ def _sizes(parts: Parts, empty: SequenceEstimator) -> Sizes:
 
 
 def _planned(
-    networks: Mapping[str, SequenceEstimator], baselines: Sequence[str], folds: int, seeds: int
+    networks: Mapping[str, SequenceEstimator], baselines: Mapping[str, int], folds: int, seeds: int
 ) -> list[Job]:
-    """Every run: the networks first, which take longest; a baseline without chance is run once per fold."""
+    """Every run: the networks first, which take longest, then the baselines with their numbers of seeds."""
     asked = next(iter(networks.values()))
     first = {name: 0 if made.training is None else made.training.seed for name, made in networks.items()}
     begin = next(iter(first.values()))
@@ -263,9 +263,9 @@ def _planned(
     ]
     return jobs + [
         Job(row=name, kind="baseline", fold=fold, seed=begin + k, estimator=asked)
-        for name in baselines
+        for name, often in baselines.items()
         for fold in range(folds)
-        for k in range(seeds if BASELINES[name].neural else 1)
+        for k in range(often)
     ]
 
 
