@@ -142,6 +142,7 @@ def test_public_names_are_these():
             "compare",
             "demo_reviews",
             "errors",
+            "explain",
             "from_torch",
             "inspect",
         ),

@@ -29,6 +29,7 @@ _HOMES = {
     "compare": "recurra.evaluation.compare",
     "demo_reviews": "recurra.data.demo",
     "errors": "recurra.errors",
+    "explain": "recurra.insight.explain",
     "from_torch": "recurra.nn",
     "inspect": "recurra.evaluation.advice",
     "load": "recurra.runtime.store",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from recurra.errors import RecurraError
     from recurra.evaluation.advice import inspect
     from recurra.evaluation.compare import Comparison, compare
+    from recurra.insight.explain import explain
     from recurra.nn import from_torch
     from recurra.ragged import Ragged
     from recurra.runtime.ensemble import Ensemble
