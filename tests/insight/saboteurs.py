@@ -11,6 +11,7 @@ import numpy as np
 
 from recurra.graph.stepping import Stepping
 from recurra.insight.subject import Gradients, Subject
+from recurra.kernels.stepper import _Composed
 
 
 @contextmanager
@@ -52,4 +53,17 @@ def steps_are_read_twice() -> Iterator[None]:
             honest(self, x, rows)
 
     with mock.patch.object(Stepping, "advance", advance):
+        yield
+
+
+@contextmanager
+def streams_begin_anew() -> Iterator[None]:
+    """The layers of a watched stream forget their states before every step."""
+    honest = _Composed.step
+
+    def step(self: _Composed, x: Any, rows: Any) -> Any:
+        self.held[:] = 0
+        return honest(self, x, rows)
+
+    with mock.patch.object(_Composed, "step", step):
         yield

@@ -9,7 +9,8 @@ from contracts.models import GRID, OPTIONS, TEXTS, network, predictor, sequences
 from insight import saboteurs
 from recurra.errors import SpecError
 from recurra.insight.forming import forming
-from recurra.insight.states import GATE_NAMES, hidden_states
+from recurra.insight.states import hidden_states
+from recurra.kernels import GATE_NAMES
 from recurra.spec import CELLS, Network
 from shared import assert_noticed
 
@@ -96,6 +97,57 @@ def test_a_bidirectional_answer_after_a_step_is_that_for_the_prefix(cell):
     words = TEXTS[0].split()
     for step in range(len(words) + 1):
         np.testing.assert_array_equal(formed.outputs[step], model.outputs([" ".join(words[:step])])[0])
+
+
+def check_stream_states_are_those_of_the_whole(model, item) -> None:
+    states, stream = hidden_states(model, [item]), model.stream(watch=True)
+    assert stream.layers == {}
+    for step, piece in enumerate(item.split() if isinstance(item, str) else list(item)):
+        stream.push(piece)
+        assert list(stream.layers) == [layer.name for layer in states.layers]
+        for layer in states.layers:
+            seen = stream.layers[layer.name]
+            np.testing.assert_array_equal(seen["hidden"], layer.hidden[step])
+            if layer.cells is not None:
+                np.testing.assert_array_equal(seen["cell"], layer.cells[step])
+            for name, gate in layer.gates.items():
+                np.testing.assert_array_equal(seen[name], gate[step])
+    assert stream.outputs().tolist() == model.outputs([item])[0].tolist()
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_states_and_gates_of_the_stream_are_those_of_the_whole_sequence(cell, num_layers):
+    check_stream_states_are_those_of_the_whole(predictor(network(cell, False, num_layers), "max"), TEXTS[4])
+
+
+@pytest.mark.parametrize("options", [o for o in OPTIONS if not o.get("bidirectional")], ids=str)
+def test_states_and_gates_of_the_stream_are_those_of_the_whole_sequence_with_every_option(options):
+    net = Network(**{"hidden_size": 9, "num_layers": 2, **options})
+    check_stream_states_are_those_of_the_whole(predictor(net, "last", signal=True), sequences(5)[3])
+
+
+def test_the_comparison_of_gates_notices_a_stream_that_forgets():
+    model = predictor(network("lstm", False, 2))
+    assert_noticed(
+        saboteurs.streams_begin_anew(), lambda: check_stream_states_are_those_of_the_whole(model, TEXTS[0])
+    )
+
+
+def test_many_steps_at_once_leave_the_gates_of_the_last_one():
+    model = predictor(network("gru", False, 2), "mean", signal=True)
+    signal, stream = sequences(5)[3], model.stream(watch=True)
+    stream.push(signal)
+    np.testing.assert_array_equal(
+        stream.layers["l1"]["update"], hidden_states(model, [signal]).top.gates["update"][-1]
+    )
+
+
+def test_a_stream_that_does_not_watch_says_how_to():
+    with pytest.raises(SpecError, match=r"stream\(watch=True\)"):
+        predictor(network("gru", False, 1)).stream().layers  # noqa: B018 - reading it raises
+    with pytest.raises(SpecError, match="watch has no effect with look_ahead"):
+        predictor(network("gru", True, 1)).stream(look_ahead=3, watch=True)
 
 
 def test_turns_name_the_steps_at_which_the_answer_became_another_one():

@@ -12,6 +12,7 @@ import pytest
 
 import recurra as rc
 from recurra.errors import CorruptBundleError, SpecError, StateError, StorageError
+from recurra.insight.states import hidden_states
 from recurra.runtime.ensemble import Ensemble
 from recurra.runtime.predictor import StaticScaler
 from recurra.runtime.store import load_predictor, save_predictor
@@ -275,6 +276,13 @@ def test_paths_and_estimators_are_members_too(tmp_path):
     assert_same_bits(joined.outputs(SENTENCES), Ensemble.of(*TEXT).outputs(SENTENCES))
     with pytest.raises(StorageError):
         rc.Ensemble.of(paths[0], tmp_path / "nothing")
+
+
+def test_the_states_of_an_ensemble_are_those_of_its_members():
+    with pytest.raises(SpecError, match="watch is for one model"):
+        Ensemble.of(TEXT).stream(watch=True)
+    with pytest.raises(SpecError, match="of an ensemble, give a member"):
+        hidden_states(Ensemble.of(TEXT), SENTENCES)
 
 
 @pytest.mark.parametrize(

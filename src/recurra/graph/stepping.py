@@ -38,18 +38,22 @@ def stepping_of(
     *,
     rows: int = 1,
     look_ahead: int | None = None,
+    watch: bool = False,
     cache: dict[str, Any] | None = None,
 ) -> Stepping:
     """Return the stepwise form of a model for `rows` streams.
 
     look_ahead: None for a unidirectional model; for a bidirectional one how many of the last steps its
-    backward direction reads (see `LookAhead`). Raises SpecError where it is missing or has no effect.
+        backward direction reads (see `LookAhead`).
+    watch: whether `Stepping.watched` tells states and gates of the last step.
+
+    Raises SpecError where look_ahead is missing or has no effect, and for watch with look_ahead.
     """
     bidirectional = model.node(Recur).network.bidirectional
     if not bidirectional:
         if look_ahead is not None:
             raise SpecError("look_ahead has no effect on a model that reads in one direction; leave it out")
-        return Stepping(model, parameters, rows=rows, cache=cache)
+        return Stepping(model, parameters, rows=rows, watch=watch, cache=cache)
     if look_ahead is None:
         raise SpecError(
             "a bidirectional model reads from the end, and a stream has none yet: every new step would change all "
@@ -57,6 +61,11 @@ def stepping_of(
         )
     if isinstance(look_ahead, bool) or not isinstance(look_ahead, int) or look_ahead < 1:
         raise SpecError(f"look_ahead must be a whole number of steps, at least 1, got {look_ahead!r}")
+    if watch:
+        raise SpecError(
+            "watch has no effect with look_ahead: the last steps are read anew with every step; leave it out, and "
+            "see the states of whole sequences"
+        )
     return LookAhead(model, parameters, rows=rows, look_ahead=look_ahead, cache=cache)
 
 
@@ -64,7 +73,13 @@ class Stepping:
     """A unidirectional model and the states of R streams. NumPy only; not to be shared between threads."""
 
     def __init__(
-        self, model: Model, parameters: Parameters, *, rows: int = 1, cache: dict[str, Any] | None = None
+        self,
+        model: Model,
+        parameters: Parameters,
+        *,
+        rows: int = 1,
+        watch: bool = False,
+        cache: dict[str, Any] | None = None,
     ) -> None:
         self.recur: Recur = model.node(Recur)
         pool: Pool = model.node(Pool)
@@ -72,15 +87,18 @@ class Stepping:
         self._enter = model.nodes[:begin]
         self._between = model.nodes[begin + 1 : end]
         self._leave = model.nodes[end + 1 :]
-        self.rows, self.parameters = rows, parameters
+        self.rows, self.parameters, self._watch = rows, parameters, watch
         self._run = Run(cache={} if cache is None else cache)
         self._gathering: Gathering = gathering_of(pool, parameters, rows)
         self._prepare()
 
-    def _prepare(self) -> None:
+    def _new_stepper(self) -> kernels.Stepper:
         net = self.recur.network
         stack = [self.recur.weights(self.parameters, place, self._run.cache) for place in self.recur.places()]
-        self._stepper = kernels.Stepper(stack, self.rows, net.cell_clip, net.zoneout)
+        return kernels.Stepper(stack, self.rows, net.cell_clip, net.zoneout, self._watch)
+
+    def _prepare(self) -> None:
+        self._stepper = self._new_stepper()
         self._learnt = self._learnt_start()
         if self._learnt is not None:
             self.reset(np.arange(self.rows))
@@ -134,7 +152,7 @@ class Stepping:
 
     def extend(self, x: Array, row: int) -> None:
         """Take n tokens (n, I) of one stream, one after the other."""
-        if len(x) < FEW:
+        if len(x) < FEW or self._watch:
             index = np.array([row])
             for t in range(len(x)):
                 self.advance(x[t : t + 1], index)
@@ -155,6 +173,13 @@ class Stepping:
         kept = [np.stack([part for part in pair if part is not None]) for pair in after]
         self._stepper.write(np.stack(kept), index)
         self._gathering.extend(self._toward_pool(flow.values), row)
+
+    def watched(self) -> dict[str, kernels.Recurred]:
+        """What each layer did at the last step, by the suffix of its place; empty before the first."""
+        return {
+            place.suffix: done
+            for place, done in zip(self.recur.places(), self._stepper.watched, strict=False)
+        }
 
     def outputs(self, rows: Array, counts: Array, static: Array | None = None) -> Array:
         """(n, outputs) answers of n streams that have taken `counts` tokens, with their scaled static features."""
@@ -196,9 +221,7 @@ class Stepping:
         before, every = self._stepper, np.arange(self.rows)
         self.rows = rows
         self._gathering.grow(rows)
-        net = self.recur.network
-        stack = [self.recur.weights(self.parameters, place, self._run.cache) for place in self.recur.places()]
-        self._stepper = kernels.Stepper(stack, rows, net.cell_clip, net.zoneout)
+        self._stepper = self._new_stepper()
         self._stepper.write(before.state, every)
 
 

@@ -14,14 +14,6 @@ from recurra.insight.subject import Reading, Subject, subject_of
 from recurra.ragged import Array, Offsets
 from recurra.runtime.predictor import CHUNK_TOKENS, chunks
 
-GATE_NAMES: Mapping[str, tuple[str, ...]] = {
-    "lstm": ("input", "forget", "candidate", "output"),
-    "gru": ("reset", "update", "candidate"),
-    "rnn": (),
-    "rnn_relu": (),
-}
-"""The gates of each cell in their stored order. An rnn has none; a candidate is a tanh, the others are in 0 to 1."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerStates:
@@ -142,14 +134,11 @@ def states_of(subject: Subject, reading: Reading) -> States:
 
 def _part(subject: Subject, reading: Reading) -> tuple[Array, list[LayerStates]]:
     pooled, kept = subject.trace(subject.vectors(reading))
-    cell, size = subject.recur.network.cell, subject.recur.network.hidden_size
+    cell = subject.recur.network.cell
     found = []
     for place in subject.recur.places():
         ran = kept[place.suffix]
-        gates = {
-            name: np.ascontiguousarray(ran.gates[:, number * size : (number + 1) * size])
-            for number, name in enumerate(GATE_NAMES[cell])
-        }
+        gates = {name: np.ascontiguousarray(gate) for name, gate in ran.named_gates(cell).items()}
         found.append(
             LayerStates(
                 name=place.suffix,

@@ -44,10 +44,11 @@ from recurra.kernels.operators import (
 from recurra.kernels.optimizing import adam_step, norms
 from recurra.kernels.stepper import Stepper
 from recurra.kernels.steps import StepGradients, watch_steps
-from recurra.kernels.weights import GATES, NormWeights, Recurred, RecurWeights
+from recurra.kernels.weights import GATE_NAMES, GATES, NormWeights, Recurred, RecurWeights
 
 __all__ = [
     "GATES",
+    "GATE_NAMES",
     "AttentionAccumulator",
     "MaxAccumulator",
     "MeanAccumulator",

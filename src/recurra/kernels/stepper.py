@@ -10,14 +10,15 @@ import numpy as np
 from recurra.errors import KernelError, StateError
 from recurra.kernels import checks, engines, numpy_native, numpy_reference
 from recurra.kernels.reference import Options
-from recurra.kernels.weights import RecurWeights
+from recurra.kernels.weights import Recurred, RecurWeights
 
 
 class Stepper:
     """A whole stack of layers with preallocated states for R rows (streams); NumPy only.
 
     stack: the layers from input to output, all of one cell and one hidden size H. The bits of y are those of
-    `recur` over the whole sequence. Not to be shared between threads.
+    `recur` over the whole sequence. gates: whether `watched` tells what each layer did at the last step; that takes
+    the layers one by one, some times slower, to the same bits. Not to be shared between threads.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Stepper:
         rows: int = 1,
         cell_clip: float | None = None,
         zoneout: float = 0.0,
+        gates: bool = False,
     ) -> None:
         layers = list(stack)
         _check_stack(layers, rows, cell_clip)
@@ -37,8 +39,9 @@ class Stepper:
         native = engines.native()
         self._engine: Any
         plain = all(numpy_native.fused(weights, Options(zoneout=rate)) for weights in layers)
-        if native is None or not plain or not hasattr(native, "Stepper"):
-            self._engine = _Composed(layers, shape, cell_clip, rate)
+        if gates or native is None or not plain or not hasattr(native, "Stepper"):
+            options = Options(cell_clip=cell_clip, zoneout=rate, gates=gates)
+            self._engine = _Composed(layers, shape, options)
         else:
             packed = [numpy_native.packed(weights) for weights in layers]
             self._engine = native.Stepper(packed, rows, cell_clip, rate)
@@ -53,6 +56,16 @@ class Stepper:
         except (ValueError, TypeError, AttributeError) as error:
             raise KernelError(str(error)) from None
         return y
+
+    @property
+    def watched(self) -> list[Recurred]:
+        """What each layer did at the last step, with gates and cells, one token per row; none before the first.
+
+        Raises KernelError without `gates`.
+        """
+        if not isinstance(self._engine, _Composed) or not self._engine.options.gates:
+            raise KernelError("gates were not asked for; make the stepper with gates=True")
+        return self._engine.watched
 
     @property
     def state(self) -> np.ndarray:
@@ -93,11 +106,10 @@ class Stepper:
 class _Composed:
     """The stepper of layers that have no native one: a recurrence over one token a row, layer by layer."""
 
-    def __init__(
-        self, stack: list[RecurWeights], shape: tuple[int, ...], cell_clip: float | None, zoneout: float
-    ) -> None:
-        self.stack, self.options = stack, Options(cell_clip=cell_clip, zoneout=zoneout)
+    def __init__(self, stack: list[RecurWeights], shape: tuple[int, ...], options: Options) -> None:
+        self.stack, self.options = stack, options
         self.held = np.zeros(shape, stack[0].w_ih.dtype)
+        self.watched: list[Recurred] = []
 
     def step(self, x: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         size, width = self.held.shape[2], self.stack[0].input_size
@@ -108,6 +120,7 @@ class _Composed:
             raise KernelError(f"x must be {wanted}, got {x.dtype} of {x.shape}")
         y, offsets = x.reshape(count, width), np.arange(count + 1)
         run = (numpy_reference if engines.native() is None else numpy_native).recur
+        self.watched = []
         for layer, weights in enumerate(self.stack):
             states = self.held[layer][:, where]
             done = run(
@@ -116,6 +129,7 @@ class _Composed:
             self.held[layer, 0][where] = done.h
             if done.c is not None:
                 self.held[layer, 1][where] = done.c
+            self.watched.append(done)
             y = done.y
         return y
 

@@ -13,6 +13,14 @@ Array: TypeAlias = Any
 GATES: dict[str, int] = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 """The cells and their number of gates G."""
 
+GATE_NAMES: dict[str, tuple[str, ...]] = {
+    "rnn": (),
+    "rnn_relu": (),
+    "lstm": ("input", "forget", "candidate", "output"),
+    "gru": ("reset", "update", "candidate"),
+}
+"""The gates of each cell in their stored order. An rnn has none; a candidate is a tanh, the others are in 0 to 1."""
+
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 
@@ -131,3 +139,13 @@ class Recurred:
     gates: Array | None = None
     cells: Array | None = None
     linear: Array | None = None
+
+    def named_gates(self, cell: str) -> dict[str, Array]:
+        """The gates by name, each (N, H); none of an rnn, and none where they were not asked for."""
+        units = self.y.shape[1]
+        if self.gates is None:
+            return {}
+        gates = self.gates
+        return {
+            name: gates[:, place * units : (place + 1) * units] for place, name in enumerate(GATE_NAMES[cell])
+        }

@@ -106,9 +106,11 @@ class Ensemble(Predictor):
         made: Array = (total / len(parts)).astype(np.float32)
         return made
 
-    def stepping(self, *, rows: int = 1, look_ahead: int | None = None) -> Any:
+    def stepping(self, *, rows: int = 1, look_ahead: int | None = None, watch: bool = False) -> Any:
         """The members one step at a time; `stream` is for everybody else."""
         self.check_shared()
+        if watch:
+            raise SpecError("watch is for one model: its members have states of their own; watch a member")
         one_way = not self.bidirectional
         parts = [
             member.stepping(rows=rows, look_ahead=look_ahead if one_way or member.bidirectional else None)
@@ -116,10 +118,10 @@ class Ensemble(Predictor):
         ]
         return Together(parts, self.joined)
 
-    def stream(self, *, static: Any = None, look_ahead: int | None = None) -> Stream:
+    def stream(self, *, static: Any = None, look_ahead: int | None = None, watch: bool = False) -> Stream:
         """Begin a sequence that arrives step by step, for members that share an encoder."""
         self.check_shared()
-        return super().stream(static=static, look_ahead=look_ahead)
+        return super().stream(static=static, look_ahead=look_ahead, watch=watch)
 
     @cached_property
     def identity(self) -> str:

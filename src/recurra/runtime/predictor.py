@@ -232,15 +232,16 @@ class Predictor(Promised, ABC):
             stepping.extend(stepping.enter(batch.span(place, min(place + CHUNK_TOKENS, end))), 0)
         return stepping.outputs(np.array([0]), np.array([end - begin]), static)
 
-    def stepping(self, *, rows: int = 1, look_ahead: int | None = None) -> Stepping:
+    def stepping(self, *, rows: int = 1, look_ahead: int | None = None, watch: bool = False) -> Stepping:
         """The model one step at a time, for encoded steps; `stream` is for everybody else."""
-        return stepping_of(self.model, self.parameters, rows=rows, look_ahead=look_ahead, cache=self._cache)
+        options: dict[str, Any] = {"look_ahead": look_ahead, "watch": watch, "cache": self._cache}
+        return stepping_of(self.model, self.parameters, rows=rows, **options)
 
-    def stream(self, *, static: Any = None, look_ahead: int | None = None) -> Stream:
+    def stream(self, *, static: Any = None, look_ahead: int | None = None, watch: bool = False) -> Stream:
         """Begin a sequence that arrives step by step; see `recurra.runtime.stream.Stream`."""
         from recurra.runtime.stream import Stream
 
-        return Stream(self, static=static, look_ahead=look_ahead)
+        return Stream(self, static=static, look_ahead=look_ahead, watch=watch)
 
     def streams(self, **options: Any) -> Streams:
         """Many sequences that arrive step by step, by key; options as of `recurra.runtime.keyed.Streams`."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from recurra.errors import SpecError
 from recurra.graph.stepping import FEW
+from recurra.kernels import Recurred
 from recurra.ragged import Array
 from recurra.runtime.intake import quick_numbers
 from recurra.runtime.state import Remembered, read_state, state_bytes, state_record
@@ -28,14 +29,22 @@ class Stream:
     static: the features of the whole sequence, for a model that reads any.
     look_ahead: for a bidirectional model alone, and required there: its backward direction is run over the last
         `look_ahead` steps anew with every step (`recurra.graph.stepping.LookAhead` says exactly how).
+    watch: whether `layers` tells hidden states, cells and gates after each step; such a stream is some times slower.
 
     Raises SpecError where the model cannot be streamed, and says why; DataError for static features.
     """
 
-    def __init__(self, predictor: Predictor, *, static: Any = None, look_ahead: int | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        static: Any = None,
+        look_ahead: int | None = None,
+        watch: bool = False,
+    ) -> None:
         predictor.encoder.check_stream()
-        self._predictor, self._look_ahead = predictor, look_ahead
-        self._stepping = predictor.stepping(look_ahead=look_ahead)
+        self._predictor, self._look_ahead, self._watch = predictor, look_ahead, watch
+        self._stepping = predictor.stepping(look_ahead=look_ahead, watch=watch)
         quick = quick_numbers(predictor.encoder)
         self._quick = None if quick is None else quick.row
         self._take = self._stepping.bare()
@@ -68,7 +77,7 @@ class Stream:
         count = int(encoded.offsets[-1])
         if count:
             x = self._stepping.enter(encoded)
-            if count < FEW:
+            if count < FEW or self._watch:
                 for t in range(count):
                     self._take(x[t : t + 1])
             else:
@@ -93,6 +102,21 @@ class Stream:
     def probabilities(self) -> Array:
         """(C,) probabilities in the order of `model.classes`; raises SpecError where the model has none."""
         return probabilities_of(self._predictor, self.outputs())
+
+    @property
+    def layers(self) -> dict[str, dict[str, Array]]:
+        """Layer -> "hidden", "cell" (of an lstm) and its gates by name, (H,) each, as they were at the last step.
+
+        The bits are those of the whole sequence read at once (`recurra.insight.states.hidden_states`). Empty before
+        the first step. Raises SpecError for a stream without watch=True.
+        """
+        if not self._watch:
+            raise SpecError("layers needs a stream that watches; begin it with stream(watch=True)")
+        cell = self._predictor.network.cell
+        return {
+            name: {part: numbers[0].copy() for part, numbers in _parts(done, cell).items()}
+            for name, done in self._stepping.watched().items()
+        }
 
     @property
     def state(self) -> dict[str, Any]:
@@ -121,6 +145,11 @@ class Stream:
             self._static = scaled_features(self._predictor, static)
         self._stepping.reset(_ROW)
         self._steps, self._memory = 0, None
+
+
+def _parts(done: Recurred, cell: str) -> dict[str, Array]:
+    cells = {} if done.cells is None else {"cell": done.cells}
+    return {"hidden": done.y, **cells, **done.named_gates(cell)}
 
 
 def scaled_features(predictor: Predictor, static: Any) -> Array | None:
