@@ -280,9 +280,9 @@ def test_paths_and_estimators_are_members_too(tmp_path):
 
 def test_the_states_of_an_ensemble_are_those_of_its_members():
     with pytest.raises(SpecError, match="watch is for one model"):
-        Ensemble.of(TEXT).stream(watch=True)
+        Ensemble.of(*TEXT).stream(watch=True)
     with pytest.raises(SpecError, match="of an ensemble, give a member"):
-        hidden_states(Ensemble.of(TEXT), SENTENCES)
+        hidden_states(Ensemble.of(*TEXT), SENTENCES)
 
 
 @pytest.mark.parametrize(
