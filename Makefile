@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type 
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
 		scikit-build-core nanobind cmake ninja
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
-		pytest hypothesis pytest-timeout pandas psutil ruff mypy sphinx myst-parser
+		pytest hypothesis pytest-timeout pytest-xdist pandas psutil ruff mypy sphinx myst-parser
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[all]"
 	touch $@
 
@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/recurra demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check .

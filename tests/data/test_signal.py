@@ -378,6 +378,13 @@ def test_any_scaling_survives_its_file_bit_for_bit(values: np.ndarray) -> None:
     assert again.encode([values]).values.tobytes() == encoder.encode([values]).values.tobytes()
 
 
+def test_a_huge_column_that_is_constant_but_for_rounding_is_read() -> None:
+    values = np.array([[-1e300], [np.nextafter(-1e300, 0.0)], [-1e300]])
+    encoder = Signal().fit([values])
+    assert "constant in training" in encoder.notes[0]
+    assert np.abs(encoder.encode([values]).values).max() < 1e-3
+
+
 CHANGES: list[tuple[str, Any, str]] = [
     ("standard", lambda c: c["features"]["scale"].__setitem__(0, 0.0), "every scale must be above 0"),
     ("standard", lambda c: c["features"]["center"].__setitem__(0, "x"), "center must be 3 numbers"),

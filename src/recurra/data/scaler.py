@@ -152,7 +152,9 @@ def _learn(known: Floats, name: str, scaling: str) -> tuple[float, float, float,
     mean, low, high = float(unit.mean()), float(unit.min()), float(unit.max())
     if high - low <= _FLAT:
         center = 0.0 if scaling == "none" else float(known[0])
-        return center, 1.0, float(known[0]), f"feature {name!r} is constant in training ({known[0]:g})"
+        # Of numbers as large as 1e300 even the rounding would not fit into float32 in its own unit.
+        scale = max(1.0, size * _FLAT)
+        return center, scale, float(known[0]), f"feature {name!r} is constant in training ({known[0]:g})"
     if scaling == "none":
         return 0.0, 1.0, mean * size, ""
     if scaling == "minmax":
