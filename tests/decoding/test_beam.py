@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.decoding.toys import Hashed, rules, texts
-from tests.shared import assert_noticed
 
+from decoding.toys import Hashed, rules, texts
 from recurra.decoding import beam
 from recurra.decoding.beam import beam_search, length_penalty
 from recurra.decoding.generation import Generation
 from recurra.decoding.writing import Rules, write
 from recurra.errors import DataError
+from shared import assert_noticed
 
 
 def found(generation, kept=None, prompt=(), seed=0, vocabulary=3):

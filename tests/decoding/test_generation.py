@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from tests.decoding.toys import Hashed
 
+from decoding.toys import Hashed
 from recurra.decoding.beam import beam_search
 from recurra.decoding.generation import Generation
 from recurra.decoding.phrases import Phrases

@@ -50,9 +50,16 @@ def test_a_text_ends_before_the_first_stop(tokens, stops):
 
 
 def test_words_stand_apart_and_apart_from_a_prompt():
-    words = ["the", "cat"]
-    assert joined([0, 1], words, between=" ") == ("the cat", ["the", " cat"])
-    assert joined([0, 1], words, between=" ", follows=True)[0] == " the cat"
+    words = [("the",), ("cat",), ()]
+    assert joined([0, 2, 1], words) == ("the cat", ["the", "", " cat"])
+    assert joined([0, 1], words, follows=True)[0] == " the cat"
+
+
+def test_a_stop_of_words_is_whole_words():
+    words = [("then",), ("the",), ("end",), ("is",)]
+    made, parts = joined([0, 1, 3, 1, 2, 0], words, stop=[("the", "end")])
+    assert made == "then the is"
+    assert parts == ["then", "", " the is", "", "", ""]
 
 
 def test_what_may_begin_a_stop_is_held_back_and_no_more():

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.decoding.toys import Hashed, rules
-from tests.shared import assert_noticed
 
+from decoding.toys import Hashed, rules
 from recurra.decoding import writing
 from recurra.decoding.choosing import Uniforms
 from recurra.decoding.generation import Generation
 from recurra.decoding.writing import Rules, write
 from recurra.errors import DataError
+from shared import assert_noticed
 
 PROMPTS = [(1, 2), (), (3,), (1, 2)]
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.shared import assert_noticed, shared_data
 
 from recurra.errors import DataError, SpecError
 from recurra.evaluation import kneser_ney
 from recurra.evaluation.kneser_ney import KneserNey
 from recurra.ragged import Ragged
+from shared import assert_noticed, shared_data
 
 MARK = -1
 """What begins a document in the reference below."""
