@@ -206,6 +206,26 @@ _Pooling = Literal["mean", "max", "attention"]
 
 def soft(op: _Soft, x: _Real) -> _Real: ...
 def soft_grad(op: _Soft, held: _Real, dy: _Real, lse: _Real | None = None) -> _Real: ...
+def crf_loss(
+    emissions: _Real, offsets: NDArray[Any], tags: NDArray[Any], transitions: _Real, start: _Real, end: _Real
+) -> tuple[_Real, _Real, _Real]: ...
+def crf_grad(
+    emissions: _Real,
+    offsets: NDArray[Any],
+    tags: NDArray[Any],
+    transitions: _Real,
+    start: _Real,
+    end: _Real,
+    all: _Real,
+    truth: _Real,
+    dloss: _Real,
+) -> tuple[_Real, _Real, _Real]: ...
+def crf_marginals(
+    emissions: _Real, offsets: NDArray[Any], transitions: _Real, start: _Real, end: _Real
+) -> _Real: ...
+def viterbi(
+    emissions: _Real, offsets: NDArray[Any], transitions: _Real, start: _Real, end: _Real
+) -> tuple[_Real, _Real]: ...
 def cross_entropy(
     logits: _Real, targets: NDArray[Any], weight: _Real | None = None, label_smoothing: float = 0.0
 ) -> tuple[_Real, _Real]: ...  # losses (N,), kept (N, 2) for the gradient

@@ -7,6 +7,7 @@ gradients out.
 from __future__ import annotations
 
 from recurra.kernels.accumulators import AttentionAccumulator, MaxAccumulator, MeanAccumulator
+from recurra.kernels.chain import UNKNOWN_TAG, crf_loss, crf_marginals, viterbi
 from recurra.kernels.engines import engine, get_num_threads, set_num_threads
 from recurra.kernels.operators import (
     absolute_error,
@@ -49,6 +50,7 @@ from recurra.kernels.weights import GATE_NAMES, GATES, NormWeights, Recurred, Re
 __all__ = [
     "GATES",
     "GATE_NAMES",
+    "UNKNOWN_TAG",
     "AttentionAccumulator",
     "MaxAccumulator",
     "MeanAccumulator",
@@ -63,6 +65,8 @@ __all__ = [
     "binary_cross_entropy",
     "block_sum",
     "concat_features",
+    "crf_loss",
+    "crf_marginals",
     "cross_entropy",
     "dense",
     "dropout",
@@ -92,6 +96,7 @@ __all__ = [
     "softplus",
     "squared_error",
     "tanh",
+    "viterbi",
     "watch_steps",
     "weighted_mean",
 ]

@@ -180,6 +180,26 @@ def error_loss(kind: str, predictions: Array, targets: Array, delta: float) -> A
 
 
 @refusing
+def crf_loss(emissions: Array, offsets: np.ndarray, tags: np.ndarray, *chain: Array) -> Array:
+    """-log p(tags) of every row."""
+    given = (_tight(x) for x in (emissions, offsets, tags, *chain))
+    return module().crf_loss(*given)[0]
+
+
+@refusing
+def crf_marginals(emissions: Array, offsets: np.ndarray, *chain: Array) -> Array:
+    """The probability of each tag at each token."""
+    return module().crf_marginals(*(_tight(x) for x in (emissions, offsets, *chain)))
+
+
+@refusing
+def viterbi(emissions: Array, offsets: np.ndarray, *chain: Array) -> tuple[Array, Array]:
+    """The best path of every row and its score."""
+    path, score = module().viterbi(*(_tight(x) for x in (emissions, offsets, *chain)))
+    return path, score
+
+
+@refusing
 def block_sum(x: Array) -> Array:
     """Sum over the first axis in blocks."""
     if x.ndim == 1:

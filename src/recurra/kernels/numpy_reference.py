@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from recurra.errors import KernelError
-from recurra.kernels import checks, reference, reference_operators
+from recurra.kernels import checks, reference, reference_chain, reference_operators
 from recurra.kernels.namespace import NUMPY
 from recurra.kernels.reference import Options
 from recurra.kernels.weights import Array, Recurred, RecurWeights
@@ -103,6 +103,26 @@ def error_loss(kind: str, predictions: Array, targets: Array, delta: float) -> A
         return reference_operators.huber(predictions, targets, delta)
     gap = predictions - targets
     return gap * gap if kind == "squared" else np.abs(gap)
+
+
+@quiet
+def crf_loss(emissions: Array, offsets: np.ndarray, tags: np.ndarray, *chain: Array) -> Array:
+    """-log p(tags) of every row."""
+    places = checks.offsets(offsets, emissions.shape[0])
+    checks.indices("tags + 1", np.asarray(tags) + 1, emissions.shape[1] + 1)
+    return reference_chain.crf_loss(emissions, places, tags, *chain)
+
+
+@quiet
+def crf_marginals(emissions: Array, offsets: np.ndarray, *chain: Array) -> Array:
+    """The probability of each tag at each token."""
+    return reference_chain.crf_marginals(emissions, checks.offsets(offsets, emissions.shape[0]), *chain)
+
+
+@quiet
+def viterbi(emissions: Array, offsets: np.ndarray, *chain: Array) -> tuple[Array, Array]:
+    """The best path of every row and its score."""
+    return reference_chain.viterbi(emissions, checks.offsets(offsets, emissions.shape[0]), *chain)
 
 
 @quiet

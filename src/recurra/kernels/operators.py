@@ -22,7 +22,8 @@ from recurra.kernels.weights import Array, Recurred, RecurWeights
 POOLINGS = ("mean", "max", "attention")
 
 
-def _face(x: Array) -> ModuleType:
+def face_of(x: Array) -> ModuleType:
+    """The module whose operators run on arrays such as x: NumPy's or torch's, native or the reference."""
     if is_tensor(x):
         from recurra.kernels import torch_face
 
@@ -61,7 +62,7 @@ def recur(
     _check_recur(weights, x, preprojected, options)
     checks.integers("offsets", offsets)
     _check_states(weights, given, offsets.shape[0] - 1, h0, c0, options)
-    result: Recurred = _face(given).recur(weights, x, offsets, h0, c0, options, preprojected)
+    result: Recurred = face_of(given).recur(weights, x, offsets, h0, c0, options, preprojected)
     return result
 
 
@@ -107,7 +108,7 @@ def fold_embedding(weights: RecurWeights, table: Array) -> Array:
     floats("table", table, None, weights.input_size)
     if weights.norm is not None:
         raise KernelError("weights of a layer-normalised cell cannot be folded; embed the words instead")
-    return _face(table).fold_embedding(weights, table)
+    return face_of(table).fold_embedding(weights, table)
 
 
 def dense(x: Array, w: Array, b: Array | None = None) -> Array:
@@ -116,21 +117,21 @@ def dense(x: Array, w: Array, b: Array | None = None) -> Array:
     float_like("x", x, "w", w, None, x.shape[1])
     if b is not None:
         float_like("x", x, "b", b, w.shape[0])
-    return _face(x).dense(x, w, b)
+    return face_of(x).dense(x, w, b)
 
 
 def embed(ids: Array, table: Array) -> Array:
     """Rows of table (V, D) by ids (N,) int64; the gradient is added per word in token order."""
     floats("table", table, None, None)
     checks.integers("ids", ids)
-    return _face(table).gather_rows(table, ids)
+    return face_of(table).gather_rows(table, ids)
 
 
 def gather_rows(x: Array, index: Array) -> Array:
     """Rows of x (N, F) by index (M,) int64; the gradient is added per row in the order of index."""
     floats("x", x, None, None)
     checks.integers("index", index)
-    return _face(x).gather_rows(x, index)
+    return face_of(x).gather_rows(x, index)
 
 
 def pool_mean(x: Array, offsets: Array) -> Array:
@@ -170,7 +171,7 @@ def pool_carried(
     if initial is not None:
         size = x.shape[1] + (3 if kind == "attention" else 1)
         float_like("x", x, "initial", initial, offsets.shape[0] - 1, size)
-    made: tuple[Array, Array] = _face(x).pool(kind, x, offsets, scores, initial)
+    made: tuple[Array, Array] = face_of(x).pool(kind, x, offsets, scores, initial)
     return made
 
 
@@ -179,32 +180,32 @@ def layer_norm(x: Array, gain: Array, bias: Array, eps: float = 1e-5) -> Array:
     floats("x", x, None, None)
     float_like("x", x, "gain", gain, x.shape[1])
     float_like("x", x, "bias", bias, x.shape[1])
-    return _face(x).layer_norm(x, gain, bias, checks.number("eps", eps))
+    return face_of(x).layer_norm(x, gain, bias, checks.number("eps", eps))
 
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), any shape."""
-    return _face(floats_any("x", x)).activation("sigmoid", x)
+    return face_of(floats_any("x", x)).activation("sigmoid", x)
 
 
 def tanh(x: Array) -> Array:
     """Hyperbolic tangent, any shape."""
-    return _face(floats_any("x", x)).activation("tanh", x)
+    return face_of(floats_any("x", x)).activation("tanh", x)
 
 
 def relu(x: Array) -> Array:
     """max(x, 0), any shape; NaN stays."""
-    return _face(floats_any("x", x)).activation("relu", x)
+    return face_of(floats_any("x", x)).activation("relu", x)
 
 
 def exp(x: Array) -> Array:
     """e to the x, any shape."""
-    return _face(floats_any("x", x)).activation("exp", x)
+    return face_of(floats_any("x", x)).activation("exp", x)
 
 
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)), any shape, without overflow."""
-    return _face(floats_any("x", x)).activation("softplus", x)
+    return face_of(floats_any("x", x)).activation("softplus", x)
 
 
 def floats_any(name: str, x: Array) -> Array:
@@ -214,17 +215,17 @@ def floats_any(name: str, x: Array) -> Array:
 
 def softmax(x: Array) -> Array:
     """exp(x) over its sum along the last axis; x (..., C), C at least 1."""
-    return _face(_rows_of("x", x)).soft("softmax", x)
+    return face_of(_rows_of("x", x)).soft("softmax", x)
 
 
 def log_softmax(x: Array) -> Array:
     """x minus its logsumexp along the last axis."""
-    return _face(_rows_of("x", x)).soft("log_softmax", x)
+    return face_of(_rows_of("x", x)).soft("log_softmax", x)
 
 
 def logsumexp(x: Array) -> Array:
     """log of the sum of exp(x) along the last axis, which it removes."""
-    return _face(_rows_of("x", x)).soft("logsumexp", x)
+    return face_of(_rows_of("x", x)).soft("logsumexp", x)
 
 
 def _rows_of(name: str, x: Array) -> Array:
@@ -249,7 +250,7 @@ def cross_entropy(
     if not 0.0 <= checks.number("label_smoothing", label_smoothing) <= 1.0:
         raise KernelError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
     checks.integers("targets", targets, logits.shape[0])
-    return _face(logits).cross_entropy(logits, targets, weight, float(label_smoothing))
+    return face_of(logits).cross_entropy(logits, targets, weight, float(label_smoothing))
 
 
 def binary_cross_entropy(logits: Array, targets: Array, pos_weight: Array | None = None) -> Array:
@@ -261,24 +262,24 @@ def binary_cross_entropy(logits: Array, targets: Array, pos_weight: Array | None
     float_like("logits", logits, "targets", targets, *logits.shape)
     if pos_weight is not None:
         float_like("logits", logits, "pos_weight", pos_weight, logits.shape[1])
-    return _face(logits).binary_cross_entropy(logits, targets, pos_weight)
+    return face_of(logits).binary_cross_entropy(logits, targets, pos_weight)
 
 
 def squared_error(predictions: Array, targets: Array) -> Array:
     """(prediction - target)^2 per element; both of the same shape."""
-    return _face(_pair(predictions, targets)).error_loss("squared", predictions, targets, 1.0)
+    return face_of(_pair(predictions, targets)).error_loss("squared", predictions, targets, 1.0)
 
 
 def absolute_error(predictions: Array, targets: Array) -> Array:
     """|prediction - target| per element; both of the same shape."""
-    return _face(_pair(predictions, targets)).error_loss("absolute", predictions, targets, 1.0)
+    return face_of(_pair(predictions, targets)).error_loss("absolute", predictions, targets, 1.0)
 
 
 def huber(predictions: Array, targets: Array, delta: float = 1.0) -> Array:
     """Huber's loss per element: d^2 / 2 up to |d| = delta, delta (|d| - delta / 2) beyond."""
     if not (checks.number("delta", delta) > 0 and math.isfinite(delta)):
         raise KernelError(f"delta must be above 0, got {delta}")
-    return _face(_pair(predictions, targets)).error_loss("huber", predictions, targets, float(delta))
+    return face_of(_pair(predictions, targets)).error_loss("huber", predictions, targets, float(delta))
 
 
 def _pair(predictions: Array, targets: Array) -> Array:
@@ -292,7 +293,7 @@ def block_sum(x: Array) -> Array:
     floats_any("x", x)
     if len(x.shape) not in (1, 2):
         raise KernelError(f"x must have shape (N,) or (N, F), got {tuple(x.shape)}")
-    return _face(x).block_sum(x)
+    return face_of(x).block_sum(x)
 
 
 def weighted_mean(values: Array, weights: Array | None = None) -> Array:
@@ -303,7 +304,7 @@ def weighted_mean(values: Array, weights: Array | None = None) -> Array:
     floats_any("values", values)
     if weights is not None:
         float_like("values", values, "weights", weights, *values.shape)
-    return _face(values).weighted_mean(values, weights)
+    return face_of(values).weighted_mean(values, weights)
 
 
 def dropout(x: Array, rate: float, seed: int) -> Array:
@@ -315,13 +316,13 @@ def dropout(x: Array, rate: float, seed: int) -> Array:
     floats_any("x", x)
     if checks.rate("rate", rate) == 0.0:
         return x
-    return _face(x).dropout(x, rate, _seed(seed))
+    return face_of(x).dropout(x, rate, _seed(seed))
 
 
 def dropout_mask(shape: tuple[int, ...], rate: float, seed: int) -> np.ndarray:
     """The float32 mask that `dropout` multiplies by: 0 or 1 / (1 - rate) per element of this shape."""
     ones = np.ones(shape, np.float32)
-    return ones if checks.rate("rate", rate) == 0.0 else _face(ones).dropout(ones, rate, _seed(seed))
+    return ones if checks.rate("rate", rate) == 0.0 else face_of(ones).dropout(ones, rate, _seed(seed))
 
 
 def _seed(seed: int) -> int:
@@ -337,17 +338,17 @@ def concat_features(parts: list[Array]) -> Array:
     floats("parts[0]", parts[0], None, None)
     for place, part in enumerate(parts[1:], start=1):
         float_like("parts[0]", parts[0], f"parts[{place}]", part, parts[0].shape[0], None)
-    return parts[0] if len(parts) == 1 else _face(parts[0]).concat_features(list(parts))
+    return parts[0] if len(parts) == 1 else face_of(parts[0]).concat_features(list(parts))
 
 
 def add(a: Array, b: Array) -> Array:
     """a + b of the same shape, or a (N, F) plus a row b (F,)."""
-    return _face(_mates(a, b)).binary("add", a, b)
+    return face_of(_mates(a, b)).binary("add", a, b)
 
 
 def mul(a: Array, b: Array) -> Array:
     """a * b of the same shape, or a (N, F) times a row b (F,)."""
-    return _face(_mates(a, b)).binary("mul", a, b)
+    return face_of(_mates(a, b)).binary("mul", a, b)
 
 
 def _mates(a: Array, b: Array) -> Array:
@@ -363,4 +364,4 @@ def _mates(a: Array, b: Array) -> Array:
 
 def scale(x: Array, factor: float) -> Array:
     """x times a number."""
-    return _face(floats_any("x", x)).scale(x, checks.number("factor", factor))
+    return face_of(floats_any("x", x)).scale(x, checks.number("factor", factor))

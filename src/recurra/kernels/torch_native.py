@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recurra.kernels import numpy_native, torch_losses, torch_operators, torch_recur
+from recurra.kernels import numpy_native, torch_chain, torch_losses, torch_operators, torch_recur
 from recurra.kernels.reference import Options
 from recurra.kernels.torch_library import array
 from recurra.kernels.weights import Recurred, RecurWeights
@@ -84,6 +84,25 @@ def error_loss(kind: str, predictions: Tensor, targets: Tensor, delta: float) ->
     """squared, absolute or huber loss per element."""
     losses: Tensor = torch_losses.error_loss(predictions, targets, None, kind, delta)
     return losses
+
+
+def crf_loss(emissions: Tensor, offsets: Tensor, tags: Tensor, *chain: Tensor) -> Tensor:
+    """-log p(tags) of every row."""
+    losses: Tensor = torch_chain.crf_loss(emissions, _index(offsets), _index(tags), *chain)[0]
+    return losses
+
+
+def crf_marginals(emissions: Tensor, offsets: Tensor, *chain: Tensor) -> Tensor:
+    """The probability of each tag at each token; without gradient."""
+    given = (array(_index(offsets)), *(array(x) for x in chain))
+    return torch.from_numpy(numpy_native.crf_marginals(array(emissions), *given))
+
+
+def viterbi(emissions: Tensor, offsets: Tensor, *chain: Tensor) -> tuple[Tensor, Tensor]:
+    """The best path of every row and its score; without gradient."""
+    given = (array(_index(offsets)), *(array(x) for x in chain))
+    path, score = numpy_native.viterbi(array(emissions), *given)
+    return torch.from_numpy(path), torch.from_numpy(score)
 
 
 def block_sum(x: Tensor) -> Tensor:

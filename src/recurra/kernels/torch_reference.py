@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recurra.kernels import checks, reference, reference_operators, steps
+from recurra.kernels import checks, reference, reference_chain, reference_operators, steps
 from recurra.kernels.namespace import Composing, namespace
 from recurra.kernels.reference import Options, Walk, walk
 from recurra.kernels.weights import Recurred, RecurWeights
@@ -152,6 +152,34 @@ def cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None, smooth
     return functional.cross_entropy(
         logits, _index(classes, logits), weight=weight, reduction="none", label_smoothing=smoothing
     )
+
+
+def crf_loss(emissions: Tensor, offsets: Tensor, tags: Tensor, *chain: Tensor) -> Tensor:
+    """-log p(tags) of every row."""
+    places = checks.offsets(offsets, emissions.shape[0])
+    known = checks.indices("tags + 1", checks.as_numpy("tags", tags) + 1, emissions.shape[1] + 1) - 1
+    losses: Tensor = reference_chain.crf_loss(emissions, places, known, *chain)
+    return losses
+
+
+def crf_marginals(emissions: Tensor, offsets: Tensor, *chain: Tensor) -> Tensor:
+    """The probability of each tag at each token; without gradient."""
+    places = checks.offsets(offsets, emissions.shape[0])
+    made = reference_chain.crf_marginals(*(_numpy(emissions), places, *map(_numpy, chain)))
+    return torch.from_numpy(made).to(emissions.device)
+
+
+def viterbi(emissions: Tensor, offsets: Tensor, *chain: Tensor) -> tuple[Tensor, Tensor]:
+    """The best path of every row and its score; without gradient."""
+    places = checks.offsets(offsets, emissions.shape[0])
+    found = reference_chain.viterbi(*(_numpy(emissions), places, *map(_numpy, chain)))
+    path, score = (torch.from_numpy(part).to(emissions.device) for part in found)
+    return path, score
+
+
+def _numpy(x: Tensor) -> np.ndarray:
+    made: np.ndarray = x.detach().cpu().numpy()
+    return made
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor, pos_weight: Tensor | None) -> Tensor:
