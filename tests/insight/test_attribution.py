@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.models import GRID, OPTIONS, TEXTS, network, predictor, sequences
 from insight import saboteurs
 from recurra.errors import SpecError
+from recurra.graph.pool import POOLINGS
 from recurra.insight.attribution import METHODS, attribute
-from recurra.spec import Network
+from recurra.insight.forming import forming
+from recurra.ragged import Ragged
+from recurra.runtime.quantize import quantized
+from recurra.spec import CELLS, Network
+from runtime.streaming import (
+    SENTENCES,
+    characters,
+    events,
+    gappy_signal,
+    model_of,
+    numbers,
+    pieces,
+    plain_signal,
+    timed_steps,
+    words,
+)
 from shared import assert_noticed
 
 
@@ -105,6 +123,142 @@ def test_the_largest_shares_come_first_with_their_sign():
     assert [abs(share.value) for share in top] == sorted(np.abs(found.per_step), reverse=True)[:3]
     assert all(share.value == found.per_step[share.step] for share in top)
     assert top[0].text == found.passage.tokens[top[0].step]
+
+
+CASES = {
+    "words": (words(), SENTENCES),
+    "characters": (characters(), [text[:12] for text in SENTENCES]),
+    "pieces": (pieces(), SENTENCES),
+    "signal": (plain_signal(), [numbers(9, 4), numbers(1, 5), numbers(0, 6), numbers(40, 7)]),
+    "gaps": (gappy_signal(), [numbers(9, 4, missing=0.3), numbers(5, 5)]),
+    "events": (events(), [timed_steps(8, 4), timed_steps(3, 5)]),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("options", [{"static": True}, {"task": "regressor", "static": True}], ids=str)
+def test_every_input_and_task_is_explained_in_its_own_parts(kind, method, options):
+    encoder, items = CASES[kind]
+    model = model_of(encoder, "mean", bidirectional=True, cell="gru", **options)
+    static = np.linspace(1, 9, 2 * len(items)).reshape(-1, 2)
+    outputs = model.outputs(items, static)
+    for row, found in enumerate(attribute(model, items, static, method=method)):
+        steps, channels = len(found.passage), len(found.passage.channels)
+        assert found.values.shape == (steps, channels)
+        assert steps == model.encode([items[row]]).lengths[0]
+        assert found.static_names == ("age", "mass")
+        assert found.complete in ((True,) if method in ("integrated", "change") else (None,))
+        assert np.all(np.isfinite(found.values))
+        assert len(found.top(5)) == min(5, steps * channels + 2)
+        (alone,) = attribute(model, [items[row]], static[row : row + 1], method=method)
+        np.testing.assert_array_equal(alone.values, found.values)
+        np.testing.assert_array_equal(alone.static, found.static)
+        if options.get("task") == "regressor":
+            assert found.score == model.answers(outputs)[row]
+            assert found.measure == "value"
+        else:
+            probability = model.probabilities(outputs)[row].max()
+            assert found.score == pytest.approx(np.log(probability / (1 - probability)), abs=1e-4)
+
+
+def test_channels_of_events_are_their_features_and_columns():
+    model = model_of(events(), "mean", static=False)
+    (found,) = attribute(model, [timed_steps(4, 3)], method="gradient")
+    assert found.passage.channels == ("amount", "elapsed_time", "kind")
+    assert found.passage.cell(0, 2).startswith("kind = ")
+    assert len(found.passage.categories["kind"]) == 4
+    np.testing.assert_allclose(found.per_channel.sum(), found.per_step.sum())
+
+
+def test_several_labels_are_explained_one_by_one():
+    model = model_of(words(), "mean")
+    model.config = {"multilabel": True, "threshold": None}
+    for place, name in enumerate(model.classes):
+        (found,) = attribute(model, SENTENCES[:1], of=name)
+        assert found.of == name
+        assert found.score == model.outputs(SENTENCES[:1])[0, place]
+        assert found.complete
+
+
+def test_the_explained_class_may_be_another_than_the_predicted():
+    model = model_of(words(), "mean")
+    scores = [attribute(model, SENTENCES[:1], of=name, method="gradient")[0].score for name in model.classes]
+    odds = np.exp(scores)
+    np.testing.assert_allclose(odds / (1 + odds), model.predict_proba(SENTENCES[:1])[0], rtol=1e-5)
+
+
+def test_occlusion_is_the_difference_to_the_text_without_the_token():
+    model = predictor(network("lstm", True, 2), "max")
+    (found,) = attribute(model, TEXTS[:1], method="occlusion")
+    words_of = TEXTS[0].split()
+    for step, share in enumerate(found.per_step):
+        without = " ".join(words_of[:step] + words_of[step + 1 :])
+        (other,) = attribute(model, [without], method="gradient", of=found.of)
+        assert share == pytest.approx(found.score - other.score, abs=1e-9)
+
+
+def test_occlusion_of_a_window_is_shared_evenly():
+    model = predictor(network("gru", False, 1), "mean", signal=True)
+    (found,) = attribute(model, [sequences(5)[3]], method="occlusion", window=10)
+    assert found.evaluations == 1 + 4 * 3
+    assert np.all(found.values[0:10] == found.values[0])
+    assert np.all(found.values[30:] == found.values[32])
+    blanked = np.asarray(model.encode([sequences(5)[3]]).values).copy()
+    blanked[30:, 1] = 0
+    other = model.outputs_of(Ragged(values=blanked, offsets=np.array([0, 33])))
+    (whole,) = attribute(model, [sequences(5)[3]], method="gradient")
+    column = model.classes.index(whole.of)
+    lost = 3 * found.values[32, 1]
+    rest = np.delete(other[0], column)
+    assert lost == pytest.approx(whole.score - (other[0, column] - np.log(np.exp(rest).sum())), abs=1e-5)
+
+
+def test_what_a_step_changes_is_where_the_answer_turns():
+    model = predictor(network("lstm", False, 2), "last")
+    (found,) = attribute(model, TEXTS[:1], method="change")
+    (course,) = forming(model, TEXTS[:1])
+    np.testing.assert_array_equal(found.per_step, course.change)
+    assert found.baseline == course.score[0]
+
+
+def test_weights_in_fewer_bits_are_explained_without_gradients():
+    model = quantized(model_of(words(), "mean", hidden_size=16), "int8")
+    assert attribute(model, SENTENCES[:1], method="occlusion")[0].values.any()
+    with pytest.raises(SpecError, match="gradients need float32 weights, this model holds int8"):
+        attribute(model, SENTENCES[:1], method="integrated")
+
+
+@settings(max_examples=25)
+@given(
+    cell=st.sampled_from(CELLS),
+    bidirectional=st.booleans(),
+    num_layers=st.integers(1, 3),
+    pooling=st.sampled_from(POOLINGS),
+    lengths=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+)
+def test_any_network_is_explained_completely_and_alike_alone_and_in_a_batch(
+    cell, bidirectional, num_layers, pooling, lengths, seed
+):
+    model = predictor(network(cell, bidirectional, num_layers), pooling, signal=True, seed=seed)
+    generator = np.random.default_rng(seed)
+    items = [generator.standard_normal((length, 3)) for length in lengths]
+    together = attribute(model, items, most_points=20_000)
+    for item, found in zip(items, together, strict=True):
+        assert found.complete
+        (alone,) = attribute(model, [item], most_points=20_000)
+        np.testing.assert_array_equal(alone.values, found.values)
+
+
+def test_options_out_of_range_are_refused():
+    model = predictor(network("rnn", False, 1))
+    with pytest.raises(SpecError, match="window must be at least 1, got 0"):
+        attribute(model, TEXTS, method="occlusion", window=0)
+    with pytest.raises(SpecError, match="tolerance must be above 0, got 0"):
+        attribute(model, TEXTS, tolerance=0)
+    with pytest.raises(SpecError, match="most_points must be at least 1, got 0"):
+        attribute(model, TEXTS, most_points=0)
 
 
 def test_an_unknown_method_and_an_unknown_class_are_refused():

@@ -73,7 +73,8 @@ def explain(
     model: an estimator that has learnt, or a loaded model, of float32 weights.
     inputs: one text or one (T, F) array: an `Explanation`; a list of sequences, a `Ragged` or a `Dataset`:
         `Explanations`.
-    method: "integrated" (integrated gradients, which add up) or "gradient" (gradient x input).
+    method: "integrated" (integrated gradients, which add up), "gradient" (gradient x input), "occlusion" (what is
+        missing without it) or "change" (what the answer does when it is read).
     of: the class, label or position of a number to explain; None: what is predicted.
     static: features per sequence, of one sequence (K,) or of several (S, K). options: of the method.
 

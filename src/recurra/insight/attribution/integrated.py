@@ -3,7 +3,8 @@
 Along the straight line from nothing (all vectors zero) to the sequence, share = x * mean of dF/dx (Sundararajan et
 al. 2017). The shares of any stretch of the line must sum to what F gains on it, and both ends are known exactly: so
 the error of every stretch is measured, not estimated, and the stretches that are off are halved until the whole adds
-up. Kinks (max pooling, relu, a clipped cell) are thereby found and narrowed down, at a cost that fits the model.
+up, and nearly so in every part. Kinks (max pooling, relu, a clipped cell) are thereby found and narrowed down, at a
+cost that fits the model.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from recurra.ragged import Array
 TOLERANCE = 1e-3
 """In the units of the model's own output: log-odds, or standard deviations of the targets."""
 
+EVERYWHERE = 10
+"""How many tolerances the errors of all stretches may be apart, where they cancel out in the sum."""
+
 MOST_POINTS = 2048
 _FIRST = 4
 _NODES = np.array([-0.8611363115940526, -0.3399810435848563, 0.3399810435848563, 0.8611363115940526])
@@ -31,7 +35,7 @@ _WEIGHTS = np.array([0.3478548451374538, 0.6521451548625461, 0.6521451548625461,
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Stretch:
-    """A stretch of the line from `begin` to `end`, its shares, and how far they are from what F gains on it."""
+    """A stretch of the line from `begin` to `end`, its shares, and how far off what F gains on it they are."""
 
     begin: float
     end: float
@@ -90,16 +94,17 @@ class _Line:
             )
         total = float(np.sum(whole)) + (0.0 if kept is None else float(np.sum(kept)))
         gain = self.scores[end] - self.scores[begin]
-        return _Stretch(begin=begin, end=end, values=whole, static=kept, error=abs(total - gain))
+        return _Stretch(begin=begin, end=end, values=whole, static=kept, error=total - gain)
 
     def refine(self, tolerance: float, most: int) -> None:
         """Want the halves of the stretches that are off, unless the whole adds up or the points are used up."""
-        off = sum(stretch.error for stretch in self.stretches)
-        if off <= tolerance or self.points >= most:
+        errors = [stretch.error for stretch in self.stretches]
+        everywhere = sum(map(abs, errors)) <= EVERYWHERE * tolerance
+        if (everywhere and abs(sum(errors)) <= tolerance) or self.points >= most:
             return
-        allowed = tolerance / (2 * len(self.stretches))
-        halved = [stretch for stretch in self.stretches if stretch.error > allowed]
-        self.stretches = [stretch for stretch in self.stretches if stretch.error <= allowed]
+        allowed = (tolerance if everywhere else EVERYWHERE * tolerance) / (2 * len(errors))
+        halved = [stretch for stretch in self.stretches if abs(stretch.error) > allowed]
+        self.stretches = [stretch for stretch in self.stretches if abs(stretch.error) <= allowed]
         for stretch in halved:
             middle = (stretch.begin + stretch.end) / 2
             self.wanted += [(stretch.begin, middle), (middle, stretch.end)]

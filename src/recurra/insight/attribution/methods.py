@@ -8,6 +8,7 @@ from typing import Any
 from recurra.errors import SpecError, nearest
 from recurra.insight.attribution.gradients import gradient_times_input
 from recurra.insight.attribution.integrated import integrated_gradients
+from recurra.insight.attribution.perturbing import occlusion, stepwise_change
 from recurra.insight.attribution.record import Attribution
 from recurra.insight.question import Question, question_of
 from recurra.insight.subject import Reading, Subject, subject_of
@@ -15,6 +16,8 @@ from recurra.insight.subject import Reading, Subject, subject_of
 METHODS: Mapping[str, Callable[..., list[Attribution]]] = {
     "integrated": integrated_gradients,
     "gradient": gradient_times_input,
+    "occlusion": occlusion,
+    "change": stepwise_change,
 }
 """Name -> function of a subject, a reading and a question; further options are its own."""
 
