@@ -14,7 +14,7 @@ from recurra.errors import DataError
 from recurra.ragged import Ragged
 
 Array: TypeAlias = npt.NDArray[Any]
-Targets: TypeAlias = "list[str] | list[tuple[str, ...]] | Array | None"
+Targets: TypeAlias = "list[str] | list[tuple[str, ...]] | list[list[Any]] | Array | None"
 
 KINDS = ("text", "signal", "events")
 PARTS = ("train", "validation", "test")
@@ -24,12 +24,14 @@ PARTS = ("train", "validation", "test")
 class Dataset:
     """S sequences, what is asked about each, and what else is known of each.
 
-    inputs: kind "text": a list of S texts. Kind "signal": a `Ragged` whose values are (N, F) float64, NaN where
-        a value is missing. Kind "events": a `Ragged` whose values are the numeric features, (N, F) float64 and
-        F may be 0, and whose `columns` hold the categorical features as texts ("" where missing). Signals and
-        events have a column "time" (float64, seconds; dates count from 1970 in UTC) where the data have one.
+    inputs: kind "text": a list of S texts, or of S lists of words. Kind "signal": a `Ragged` whose values are
+        (N, F) float64, NaN where a value is missing. Kind "events": a `Ragged` whose values are the numeric
+        features, (N, F) float64 and F may be 0, and whose `columns` hold the categorical features as texts (""
+        where missing). Signals and events have a column "time" (float64, seconds; dates count from 1970 in UTC)
+        where the data have one.
     targets: labels (list of S texts), numbers ((S,) or (S, K) float64), several labels per sequence (list of S
-        tuples of texts, in alphabetical order, may be empty), or None where there are none.
+        tuples of texts, in alphabetical order, may be empty), for tagged text a list of tags per sequence, one per
+        word, or None where there are none.
     kind: "text", "signal" or "events".
     features: names of the F columns of `inputs.values`; empty for text.
     columns: further columns, one value per sequence: ids, groups, dates.
@@ -42,8 +44,8 @@ class Dataset:
     Raises DataError where the parts are not of one length.
     """
 
-    inputs: list[str] | Ragged
-    targets: list[str] | list[tuple[str, ...]] | Array | None = None
+    inputs: list[Any] | Ragged
+    targets: Targets = None
     kind: str = "text"
     features: tuple[str, ...] = ()
     columns: Mapping[str, Array] = field(default_factory=dict)

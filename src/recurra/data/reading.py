@@ -14,6 +14,7 @@ from recurra.data.files import Leaf, gather
 from recurra.data.formats import Format, leaf_table
 from recurra.data.roles import Columns, Request
 from recurra.data.tables import frame_table
+from recurra.data.tagged import is_tagged, tagged_dataset
 from recurra.data.trees import FILE, tree_table
 from recurra.errors import DataError, nearest
 
@@ -80,6 +81,7 @@ def read(
         without `sequence_id` make one sequence of each file.
     kind: "text", "signal" or "events" where the data leave it open.
     task: "regressor" reads targets as numbers, "classifier" as labels; None: texts and whole numbers are labels.
+        "tagger" reads a tag per word (`recurra.data.tagged`), from tables of steps a tag or number per step.
     pattern: for folders where each file is one sequence: a regular expression for their paths, whose named
         groups become columns: r"a(?P<target>\\d+)_s(?P<subject>\\d+)".
     rows_per_step: for such files of numbers: how many lines make one step.
@@ -111,6 +113,8 @@ def read(
         rows_per_step=rows_per_step,
     )
     leaves, tree, source = _leaves(path)
+    if task == "tagger" and is_tagged(leaves):
+        return tagged_dataset(leaves, form, request, source)
     if tree and (len(leaves) > 1 or pattern is not None):
         return assemble(*tree_table(leaves, form, request, source))
     _refuse_tree_options(form, source)
