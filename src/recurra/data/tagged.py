@@ -11,7 +11,7 @@ list of as many tags (of tuples of tags, where several columns are asked for).
 
 CoNLL-U: words are what has a whole number as id; the range before the words of a contraction ("2-3 don't") and
 empty nodes ("8.1") are no words and are left out. JSON: `tokens` and `tags` are lists; or `text` is a text and
-`spans` a list of [begin, end, label] or of objects with these keys, in characters: they become BIO tags of its tokens.
+`spans` a list of [begin, end, label] or of objects with these keys, in characters: the BIO tags of its tokens.
 """
 
 from __future__ import annotations
