@@ -13,12 +13,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BPE": "recurra.data.text",
+    "Bytes": "recurra.data.bytes",
     "Characters": "recurra.data.text",
     "Classifier": "recurra.tasks.classifier",
     "Comparison": "recurra.evaluation.compare",
     "Dataset": "recurra.data.dataset",
     "Ensemble": "recurra.runtime.ensemble",
     "Events": "recurra.data.events",
+    "LanguageModel": "recurra.tasks.language_model",
     "Network": "recurra.spec",
     "Ragged": "recurra.ragged",
     "RecurraError": "recurra.errors",
@@ -43,6 +45,7 @@ __all__ = [*sorted(_HOMES), "__version__"]
 
 if TYPE_CHECKING:
     from recurra import errors, nn
+    from recurra.data.bytes import Bytes
     from recurra.data.dataset import Dataset
     from recurra.data.demo import demo_reviews
     from recurra.data.events import Events
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from recurra.runtime.store import load_predictor as load
     from recurra.spec import Network, Training
     from recurra.tasks.classifier import Classifier
+    from recurra.tasks.language_model import LanguageModel
     from recurra.tasks.regressor import Regressor
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from recurra.cli.options import Choices
+from recurra.data.bytes import Bytes
 from recurra.data.dataset import PARTS, Dataset
 from recurra.data.duplicates import duplicates_across, sequence_keys
 from recurra.data.encoder import InputSpec
@@ -22,11 +23,13 @@ UNITS: Mapping[str, type[InputSpec]] = {
     "words": Words,
     "characters": Characters,
     "bpe": BPE,
+    "bytes": Bytes,
     "signal": Signal,
     "events": Events,
 }
 BY_KIND = {"text": "words", "signal": "signal", "events": "events"}
 TASKS = ("classifier", "regressor")
+LANGUAGE = "language_model"
 
 READ_OPTIONS = (
     "input",
@@ -52,11 +55,14 @@ READ_OPTIONS = (
 SPLIT_OPTIONS = ("group", "order", "gap", "validation", "test", "split_seed")
 
 
-def check_task(task: str) -> str:
+def check_task(task: str, known: Sequence[str] = TASKS) -> str:
     """The task's name, or an error that names the known ones."""
     name = task.replace("-", "_").lower()
-    if name not in TASKS:
-        raise InputError(f"TASK must be one of {', '.join(TASKS)}, got {task!r}{nearest(name, TASKS)}")
+    if name not in known:
+        words = [each.replace("_", "-") for each in known]
+        raise InputError(
+            f"TASK must be one of {', '.join(words)}, got {task!r}{nearest(task.lower(), words)}"
+        )
     return name
 
 
@@ -93,7 +99,7 @@ def input_spec(chosen: Mapping[str, Any], kind: str) -> InputSpec:
     name = str(chosen.get("unit") or chosen.get("kind") or BY_KIND[kind]).lower()
     if name not in UNITS:
         raise SpecError(f"unit must be one of {', '.join(UNITS)}, got {name!r}{nearest(name, UNITS)}")
-    fits = {"text": ("words", "characters", "bpe")}.get(kind, ("signal", "events"))
+    fits = {"text": ("words", "characters", "bpe", "bytes")}.get(kind, ("signal", "events"))
     if name not in fits:
         raise SpecError(f"unit {name!r} does not fit {kind} data; use one of {', '.join(fits)}")
     return UNITS[name].from_dict({k: v for k, v in chosen.items() if k not in ("unit", "kind")})

@@ -8,7 +8,7 @@ import typer
 
 from recurra.cli import options as o
 from recurra.cli.output import print_json
-from recurra.errors import DataError
+from recurra.errors import DataError, InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,13 @@ def evaluate(
     from recurra.runtime import load
 
     predictor = load(model)
+    if predictor.task == "language_model":
+        from recurra.cli.corpora import evaluate_language_model
+
+        if part is not None:
+            raise InputError("--part has no effect on a language model; leave it out")
+        evaluate_language_model(predictor, model, data, chosen.data, as_json=json_output)
+        return
     dataset = read_like_training(predictor, data, chosen.data)
     if part is not None:
         dataset = dataset.part(part)

@@ -18,9 +18,9 @@ def register(app: typer.Typer) -> None:
     app.command(name="fit")(fit)
 
 
-@o.chosen_by(*o.DATA, *o.SPLITS, *o.CELL, *o.MODEL)
+@o.chosen_by(*o.DATA, *o.SPLITS, *o.CELL, *o.MODEL, *o.LANGUAGE)
 def fit(
-    task: Annotated[str, typer.Argument(help="classifier or regressor.")],
+    task: Annotated[str, typer.Argument(help="classifier, regressor or language-model.")],
     data: o.Data,
     output: o.Output,
     chosen: o.Choices,
@@ -44,13 +44,17 @@ def fit(
     quiet: o.Quiet = False,
 ) -> None:
     """Train a model, choose its weights on validation, score the test split once, save a bundle."""
-    from recurra.cli.building import check_task, divide, estimator, read_data
+    from recurra.cli.building import LANGUAGE, TASKS, check_task, divide, estimator, read_data
     from recurra.cli.promising import calibrate, check_promise, set_aside
     from recurra.storage import check_target
 
-    task = check_task(task)
+    task = check_task(task, (*TASKS, LANGUAGE))
     check_promise(conformal, max_error)
     check_target(output)
+    progress = None if quiet else progress_kind(json_output=json_output)
+    if task == LANGUAGE:
+        _fit_language_model(data, chosen, output, test, resume, conformal, progress, json_output)
+        return
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
     model = estimator(task, chosen, dataset)
@@ -62,7 +66,6 @@ def fit(
     if conformal is not None:
         parts, calibration = set_aside(parts, chosen.data)
     begin = time.perf_counter()
-    progress = None if quiet else progress_kind(json_output=json_output)
     result = _train(model, parts, output, resume, progress)
     seconds = time.perf_counter() - begin
     if calibration is not None and conformal is not None:
@@ -72,6 +75,36 @@ def fit(
         print_json(record)
     else:
         _tell(record, model)
+
+
+def _fit_language_model(
+    data: list[str],
+    chosen: Any,
+    output: Path,
+    test: str | None,
+    resume: bool,
+    conformal: float | None,
+    progress: str | None,
+    json_output: bool,
+) -> None:
+    from recurra.cli.corpora import fit_language_model, tell
+    from recurra.errors import InputError
+
+    if conformal is not None:
+        raise InputError("--conformal has no effect on a language model; leave it out")
+    record = fit_language_model(
+        data,
+        chosen,
+        output,
+        test=test,
+        resume=resume,
+        progress=progress,
+        checkpoints=checkpoints(output),
+    )
+    if json_output:
+        print_json(record)
+    else:
+        tell(record)
 
 
 def opening(dataset: Any, divided: Any) -> list[str]:

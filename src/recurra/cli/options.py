@@ -98,7 +98,9 @@ SPLITS = _flags(
     ("gap", float, "With --order: least time between the parts (seconds, for dates)."),
 )
 MODEL = (
-    *_flags("input", ("unit", str, "words, characters, bpe, signal or events; by the data if left out.")),
+    *_flags(
+        "input", ("unit", str, "words, characters, bpe, bytes, signal or events; by the data if left out.")
+    ),
     *_flags(
         "network",
         ("hidden_size", int, "Units per layer and direction; usual 32-512."),
@@ -121,6 +123,10 @@ CELL = _flags(
     "network",
     ("cell", str, "lstm, gru, rnn or rnn_relu."),
     ("bidirectional", bool, "Also read from the end.", "--bidirectional/--unidirectional"),
+)
+LANGUAGE = _flags(
+    "task",
+    ("documents", str, "Of running text for a language model: whole, lines or paragraphs."),
 )
 _FREE = ("learning_rate", "sequence_length")
 """Flags whose texts may stand for a number or for none."""

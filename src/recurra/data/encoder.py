@@ -38,6 +38,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "words": ("recurra.data.text", "Words"),
     "characters": ("recurra.data.text", "Characters"),
     "bpe": ("recurra.data.text", "BPE"),
+    "bytes": ("recurra.data.bytes", "Bytes"),
     "signal": ("recurra.data.signal", "Signal"),
     "events": ("recurra.data.events", "Events"),
 }

@@ -172,12 +172,32 @@ class NumberEncoder:
         return cls(mean=mean, scale=scale, vector=vector)
 
 
-TargetEncoder: TypeAlias = LabelEncoder | MultiLabelEncoder | NumberEncoder
+@dataclass(frozen=True, kw_only=True)
+class NextToken:
+    """The targets of a language model: each token of the input itself, one step before it is read."""
+
+    def to_record(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"kind": "next"}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> NextToken:
+        """From plain values; raises CorruptBundleError."""
+        _check_kind(record, "next")
+        return cls()
+
+
+TargetEncoder: TypeAlias = LabelEncoder | MultiLabelEncoder | NumberEncoder | NextToken
 
 
 def target_from_record(record: Mapping[str, Any]) -> TargetEncoder:
     """Build the target encoder that `to_record` describes; raises CorruptBundleError."""
-    kinds: dict[Any, Any] = {"label": LabelEncoder, "multilabel": MultiLabelEncoder, "number": NumberEncoder}
+    kinds: dict[Any, Any] = {
+        "label": LabelEncoder,
+        "multilabel": MultiLabelEncoder,
+        "number": NumberEncoder,
+        "next": NextToken,
+    }
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if not isinstance(kind, str) or kind not in kinds:
         raise CorruptBundleError(f"target record must be of kind {', '.join(kinds)}, got {kind!r}")

@@ -32,6 +32,7 @@ from recurra.data.tokenization import (
     FORMS,
     UNK,
     Merges,
+    checked_items,
     most_frequent,
     pipeline,
     sound,
@@ -238,9 +239,12 @@ def _one_thread() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _training(inputs: Any, features: Any, *, words: bool) -> list[Any]:
+def _training(inputs: Any, features: Any, *, words: bool) -> Iterator[Any]:
+    """The texts to learn from, checked; an iterator is walked once and never held whole."""
     no_features(features)
-    items = text_items(inputs, words=words)
-    if not items:
+    lazily = isinstance(inputs, Iterator)
+    found = checked_items(inputs, words=words) if lazily else iter(text_items(inputs, words=words))
+    first = next(found, None)
+    if first is None:
         raise DataError("inputs must hold at least one text to learn from, got none")
-    return items
+    return chain([first], found)

@@ -111,12 +111,16 @@ class TextEncoder(Encoder):
 
     def decode(self, ids: Any) -> str:
         """Return the text of token ids: words with spaces between, characters and pieces without."""
+        return self._between.join(self.vocabulary[i] for i in self._checked(ids).tolist())
+
+    def _checked(self, ids: Any) -> Array:
+        """Token ids as int64; raises DataError for one that the vocabulary does not have."""
         found = np.asarray(ids, dtype=np.int64).ravel()
         if len(found) and not 0 <= found.min() <= found.max() < len(self.vocabulary):
             raise DataError(
                 f"ids must lie between 0 and {len(self.vocabulary) - 1}, got {found.min()} to {found.max()}"
             )
-        return self._between.join(self.vocabulary[i] for i in found.tolist())
+        return found
 
     def files(self) -> dict[str, bytes]:
         """`tokenizer.json` in the format of the Hugging Face tokenizers library."""

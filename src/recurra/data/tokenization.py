@@ -323,11 +323,16 @@ def text_items(inputs: Any, *, words: bool) -> list[Any]:
         raise DataError("inputs must be a list of texts, got one text; wrap it: [text]")
     if not isinstance(inputs, Iterable) or isinstance(inputs, Mapping):
         raise DataError(f"inputs must be a list of texts, got {type(inputs).__name__}")
-    items = list(inputs)
-    for row, item in enumerate(items):
-        if not isinstance(item, str):
-            items[row] = _words_of(item, row) if words else _refuse(item, row)
-    return items
+    return list(checked_items(inputs, words=words))
+
+
+def checked_items(inputs: Iterable[Any], *, words: bool) -> Iterator[Any]:
+    """As `text_items`, one by one."""
+    for row, item in enumerate(inputs):
+        if isinstance(item, str):
+            yield item
+        else:
+            yield _words_of(item, row) if words else _refuse(item, row)
 
 
 def _words_of(item: Any, row: int) -> list[str]:

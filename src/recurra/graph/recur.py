@@ -188,7 +188,10 @@ class Recur(Node):
         carried = run.states.get(self.name)
         if carried is not None and not place.reverse:
             hidden, cell = carried[place.suffix]
-            return hidden, cell
+            if run.fresh is None or self.network.initial_state == "zero":
+                return hidden, cell
+            pairs = zip((hidden, cell), self.start(parameters, place, rows), strict=True)
+            return tuple(_where_fresh(held, anew, run.fresh) for held, anew in pairs)
         return self.start(parameters, place, rows)
 
     def _dropped(self, values: Any, rate: float, run: Run, place: str) -> Any:
@@ -217,6 +220,13 @@ class Recur(Node):
         net = self.network
         per_unit = [net.gates * (self.layer_inputs(place.layer) + net.hidden_size) for place in self.places()]
         return sum(per_unit) * net.hidden_size
+
+
+def _where_fresh(held: Any, anew: Any, fresh: Array) -> Any:
+    """The carried states, and in the rows that begin anew, where these are zeros, what a sequence begins with."""
+    if anew is None:
+        return held
+    return kernels.add(held, kernels.mul(anew, shaping.column_like(fresh, anew)))
 
 
 def _orthogonal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:

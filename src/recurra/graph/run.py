@@ -57,6 +57,7 @@ class Run:
     training: whether dropout acts.
     seed: where every random mask of this run follows from.
     states: node name -> state carried in from the previous window; `carried` receives the new ones.
+    fresh: (S,) rows that begin anew although states are carried in (theirs must be zeros); None: no row.
     keep_states: whether the nodes leave their states in `carried`.
     trace: node name -> what insight asked for (gates, cells, outputs), filled when not None.
     cache: packed weights that outlive the run; only for parameters that do not change.
@@ -65,6 +66,7 @@ class Run:
     training: bool = False
     seed: int = 0
     states: Mapping[str, Any] = field(default_factory=dict)
+    fresh: Array | None = None
     keep_states: bool = False
     carried: dict[str, Any] = field(default_factory=dict)
     trace: dict[str, Any] | None = None

@@ -83,6 +83,7 @@ HIGHER_IS_BETTER: Mapping[str, bool] = {
     "answered": True,
     "answered_accuracy": True,
     "perplexity": False,
+    "nats_per_token": False,
     "bits_per_character": False,
     "word_error_rate": False,
     "character_error_rate": False,

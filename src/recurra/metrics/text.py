@@ -52,9 +52,9 @@ def _log_probabilities(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def language_model_scores(log_probabilities: Any, *, characters: int | None = None) -> dict[str, float]:
-    """Return perplexity and log_loss (nats per token), and bits_per_character where `characters` is given."""
+    """Return perplexity, nats_per_token (its logarithm), and bits_per_character where `characters` is given."""
     result = {"perplexity": perplexity(log_probabilities)}
-    result["log_loss"] = math.log(result["perplexity"])
+    result["nats_per_token"] = math.log(result["perplexity"])
     if characters is not None:
         result["bits_per_character"] = bits_per_character(log_probabilities, characters)
     return result

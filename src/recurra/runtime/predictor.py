@@ -92,23 +92,32 @@ def _static_matrix(static: Any) -> Array:
 class Head:
     """What stands after the recurrent layers.
 
-    outputs: numbers per answer; pooling: see `graph.pool`; static: scaler of the per-sequence features, if any.
+    outputs: numbers per answer; pooling: see `graph.pool`, None for an answer per step; static: scaler of the
+    per-sequence features, if any; boundary: whether one id more than the vocabulary has begins a document.
     """
 
     outputs: int
-    pooling: str
+    pooling: str | None
     static: StaticScaler | None = None
+    boundary: bool = False
 
     def to_record(self) -> dict[str, Any]:
         """As plain values."""
         static = self.static.to_record() if self.static else None
-        return {"outputs": self.outputs, "pooling": self.pooling, "static": static}
+        record = {"outputs": self.outputs, "pooling": self.pooling, "static": static}
+        return {**record, "boundary": True} if self.boundary else record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Head:
         """From plain values."""
         static = StaticScaler.from_record(record["static"]) if record.get("static") else None
-        return cls(outputs=int(record["outputs"]), pooling=str(record["pooling"]), static=static)
+        pooling = record["pooling"]
+        return cls(
+            outputs=int(record["outputs"]),
+            pooling=None if pooling is None else str(pooling),
+            static=static,
+            boundary=bool(record.get("boundary", False)),
+        )
 
 
 def input_shape(encoder: Encoder, head: Head) -> InputShape:
@@ -116,7 +125,7 @@ def input_shape(encoder: Encoder, head: Head) -> InputShape:
     return InputShape(
         kind=encoder.kind,
         width=encoder.width,
-        vocabularies=encoder.vocabularies,
+        vocabularies={name: size + head.boundary for name, size in encoder.vocabularies.items()},
         static=len(head.static.names) if head.static else 0,
     )
 

@@ -12,13 +12,15 @@ from recurra.errors import CorruptBundleError, InputError, nearest
 from recurra.graph.model import InputShape, sequence_model
 from recurra.kernels.weights import PRECISIONS
 from recurra.runtime.bundle import WEIGHTS, Bundle
+from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.precision import read_parameters, stored_arrays, stored_specs
 from recurra.runtime.predictor import ClassifierPredictor, Head, Predictor, RegressorPredictor, input_shape
 from recurra.runtime.weights import ArraySpec
 from recurra.spec import Network
 
 PREDICTORS: Mapping[str, type[Predictor]] = {
-    predictor.task: predictor for predictor in (ClassifierPredictor, RegressorPredictor)
+    predictor.task: predictor
+    for predictor in (ClassifierPredictor, RegressorPredictor, LanguageModelPredictor)
 }
 
 

@@ -172,7 +172,7 @@ class Classifier(SequenceEstimator):
         made = cls(
             predictor.network,
             inputs=predictor.encoder.spec,
-            pooling=predictor.head.pooling,
+            pooling=str(predictor.head.pooling),
             multilabel=predictor.config["multilabel"],
             threshold=threshold if isinstance(threshold, float) else None,
         )

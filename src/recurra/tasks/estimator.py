@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,25 +12,21 @@ import numpy as np
 from recurra.data.encoder import Encoder, InputSpec, truncated
 from recurra.data.signal import Signal
 from recurra.data.text import Words
-from recurra.errors import InputError, NotFittedError, SpecError, nearest
+from recurra.errors import InputError, SpecError
 from recurra.metrics import higher_is_better
 from recurra.metrics.calibrated import Conformal
 from recurra.ragged import Array, Ragged
-from recurra.runtime.predictor import Head, Predictor, StaticScaler, build_model
-from recurra.runtime.store import load_predictor, save_predictor
-from recurra.spec import Network, Spec, Training
+from recurra.runtime.predictor import Head, StaticScaler, build_model
+from recurra.spec import Network, Training
+from recurra.tasks.learner import Learner
 from recurra.tasks.materials import Materials, materials, split_validation
 from recurra.tasks.problem import Examples, SupervisedProblem, fingerprint
-from recurra.tasks.summary import Summary, summarise
-from recurra.training import Fitted, fit
+from recurra.training import fit
 from recurra.training.callbacks import Callback
 from recurra.training.device import resolve_device
-from recurra.training.history import History
-
-SPEC_PARTS: Mapping[str, type[Spec]] = {"network": Network, "training": Training}
 
 
-class SequenceEstimator(ABC):
+class SequenceEstimator(Learner):
     """Base of the estimators with one answer per sequence. The constructor stores, `fit` learns."""
 
     task: ClassVar[str]
@@ -41,51 +36,6 @@ class SequenceEstimator(ABC):
     inputs: InputSpec | None
     pooling: str
     validation: float
-
-    @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Constructor arguments; with `deep` also those of the specifications as `network__hidden_size`."""
-        found = {name: getattr(self, name) for name in self._parameter_names()}
-        if deep:
-            for part in ("network", "training", "inputs"):
-                spec = self._spec(part)
-                for name in spec.names() if spec is not None else ():
-                    found[f"{part}__{name}"] = getattr(spec, name)
-        return found
-
-    def set_params(self, **changes: Any) -> Self:
-        """Change arguments by name; `network__cell="gru"` rebuilds the specification, checked anew.
-
-        Several options of one specification are changed together, so that they are judged together.
-        """
-        nested: dict[str, dict[str, Any]] = {}
-        for name, value in changes.items():
-            part, separator, option = name.partition("__")
-            if part not in self._parameter_names():
-                raise SpecError(
-                    f"{type(self).__name__} has no argument {part!r}{nearest(part, self._parameter_names())}"
-                )
-            if separator:
-                nested.setdefault(part, {})[option] = value
-            else:
-                setattr(self, part, value)
-        for part, options in nested.items():
-            spec = self._spec(part)
-            if spec is None:
-                raise SpecError(f"{part} has no options to set; give a specification for {part} first")
-            setattr(self, part, spec.replace(**options))
-        return self
-
-    def _spec(self, part: str) -> Spec | None:
-        given = getattr(self, part, None)
-        if given is not None and not isinstance(given, Spec):
-            raise SpecError(
-                f"{part} must be a specification such as {part.title()}(...), got {type(given).__name__}"
-            )
-        return given if given is not None or part not in SPEC_PARTS else SPEC_PARTS[part]()
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
@@ -97,14 +47,6 @@ class SequenceEstimator(ABC):
         )
 
     _estimator_type: ClassVar[str]
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "parameters_")
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        shown = [f"{k}={v!r}" for k, v in self.get_params(deep=False).items() if v is not defaults[k].default]
-        return f"{type(self).__name__}({', '.join(shown)})"
 
     def fit(
         self,
@@ -288,37 +230,8 @@ class SequenceEstimator(ABC):
         loss = self._numpy_loss(outputs, examples)
         return {"loss": loss, **self._epoch_scores(predictor, outputs, examples)}
 
-    def _predictor(self, parameters: Mapping[str, Array]) -> Any:
-        return self._predictor_class()(
-            network=self.network_,
-            encoder=self.encoder_,
-            head=self.head_,
-            target=self.target_,
-            parameters=parameters,
-            config={**self._config(), **self._promise()},
-        )
-
-    def _promise(self) -> dict[str, Any]:
-        found = getattr(self, "conformal_", None)
-        return {} if found is None else {"conformal": found.to_dict()}
-
-    def _adopt(self, fitted: Fitted) -> None:
-        self.fitted_ = fitted
-        self.parameters_ = dict(fitted.parameters)
-        self.history_ = fitted.history
-
-    def _finish(self, held: Examples) -> None:  # noqa: B027 - most tasks have nothing to choose
+    def _finish(self, held: Examples) -> None:
         """What is chosen on validation after training; nothing by default."""
-
-    @property
-    def predictor_(self) -> Any:
-        """The runtime's predictor on the live parameters: what `predict` uses, without torch."""
-        if not hasattr(self, "parameters_"):
-            name = type(self).__name__
-            raise NotFittedError(
-                f"this {name} has not learnt anything yet; call fit(...) or {name}.load(path)"
-            )
-        return self._predictor(self.parameters_)
 
     def predict(self, inputs: Any, static: Any = None) -> Any:
         """One answer per sequence."""
@@ -385,81 +298,6 @@ class SequenceEstimator(ABC):
     def coded(self, given: Materials) -> Array:
         """Targets as class numbers, a 0/1 table, or numbers in their own units."""
 
-    def summary(self) -> Summary:
-        """Parameters in all and by part, stored megabytes, operations per step."""
-        if not hasattr(self, "model_"):
-            raise NotFittedError("the model is built from data; call fit(...) first")
-        return summarise(self.model_)
-
-    def save(
-        self,
-        path: str | Path,
-        *,
-        scores: Mapping[str, Any] | None = None,
-        data: Mapping[str, Any] | None = None,
-        extras: Mapping[str, bytes] | None = None,
-    ) -> Path:
-        """Write a bundle: a folder that `recurra.load` reads without torch. Atomic.
-
-        scores: measured scores by split, for the model card. data: facts about the data, kept in the bundle.
-        extras: further files to leave beside the model; never read by `load`.
-        """
-        return save_predictor(
-            self.predictor_,
-            path,
-            training=self.training_.to_dict(),
-            scores=dict(scores or self.fitted_best()),
-            data={
-                "fingerprint": self.fingerprint_,
-                "notes": list(self.notes_),
-                "training_lengths": dict(self.lengths_),
-                **dict(data or {}),
-            },
-            extras=extras,
-        )
-
-    def fitted_best(self) -> dict[str, Any]:
-        """Scores of the restored weights on validation."""
-        best = getattr(self, "fitted_", None)
-        return (
-            {}
-            if best is None or best.best_score is None
-            else {"validation": {self._monitor(): best.best_score}}
-        )
-
-    def _monitor(self) -> str:
-        return self.training_.monitor or self._default_monitor
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a bundle back into the workshop, to predict, explain or go on training."""
-        predictor = load_predictor(path)
-        if predictor.task != cls.task:
-            raise InputError(f"{path} holds a {predictor.task}; load it with recurra.load or its own class")
-        if predictor.precision != "float32":
-            raise InputError(
-                f"{path} holds {predictor.precision} weights, which predict and stream but are not trained on; "
-                "load it with recurra.load, or the float32 model here"
-            )
-        made = cls._from_predictor(predictor)
-        made.network_, made.encoder_, made.head_ = predictor.network, predictor.encoder, predictor.head
-        made.target_, made.parameters_ = predictor.target, dict(predictor.parameters)
-        made.model_, made.history_ = predictor.model, History()
-        made.training_ = Training.from_dict(predictor.config["training"])
-        made.training = made.training_
-        known = predictor.config.get("data", {})
-        made.fingerprint_, made.lengths_ = known.get("fingerprint", ""), known.get("training_lengths", {})
-        made.notes_, made.conformal_ = (), predictor.conformal
-        return made
-
-    @classmethod
-    @abstractmethod
-    def _from_predictor(cls, predictor: Predictor) -> Self: ...
-
-    @classmethod
-    @abstractmethod
-    def _predictor_class(cls) -> type[Predictor]: ...
-
     @abstractmethod
     def _fit_target(self, targets: Any) -> Any: ...
 
@@ -474,13 +312,6 @@ class SequenceEstimator(ABC):
 
     @abstractmethod
     def _epoch_scores(self, predictor: Any, outputs: Array, examples: Examples) -> dict[str, float]: ...
-
-    @property
-    @abstractmethod
-    def _default_monitor(self) -> str: ...
-
-    @abstractmethod
-    def _config(self) -> dict[str, Any]: ...
 
 
 def _default_spec(train: Materials) -> InputSpec:

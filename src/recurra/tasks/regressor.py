@@ -113,6 +113,6 @@ class Regressor(SequenceEstimator):
         return cls(
             predictor.network,
             inputs=predictor.encoder.spec,
-            pooling=predictor.head.pooling,
+            pooling=str(predictor.head.pooling),
             loss=predictor.config["loss"],
         )

@@ -1,0 +1,142 @@
+"""`fit language-model` and `evaluate` of one: running text in the place of rows with targets."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from recurra.cli.building import UNITS, read_data
+from recurra.cli.options import Choices
+from recurra.cli.output import print_json
+from recurra.data.corpus import Corpus, divided
+from recurra.data.encoder import InputSpec
+from recurra.errors import DataError, InputError, SpecError, nearest
+from recurra.spec import Network, Training
+
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+"""Endings of files whose rows are documents; anything else is running text."""
+
+TEXT_UNITS = ("characters", "words", "bpe", "bytes")
+OPTIONS = ("documents", "validation")
+_OWN = ("encoding", "test")
+"""Options of [data] that running text has; a table of texts also has those of every table."""
+
+
+def corpus_of(paths: Sequence[str], chosen: Mapping[str, Any], documents: str) -> Corpus:
+    """The corpus that a command line names: running text, or the texts of a table. Raises InputError."""
+    if len(paths) != 1:
+        raise InputError(
+            f"a language model reads one file or folder, got {len(paths)}; join them in a folder"
+        )
+    (path,) = paths
+    if any(suffix in TABLES for suffix in PurePath(path.lower()).suffixes):
+        known = {name: value for name, value in chosen.items() if name not in ("test", "kind")}
+        return Corpus.of(read_data(paths, {**known, "kind": "text"}, None).inputs)
+    for name in chosen:
+        if name not in _OWN:
+            raise SpecError(f"[data] option {name!r} has no effect on running text{nearest(name, _OWN)}")
+    return Corpus.of(path, documents=documents, encoding=chosen.get("encoding", "utf-8"))
+
+
+def language_model(choices: Choices) -> Any:
+    """The estimator that was described."""
+    from recurra.tasks.language_model import LanguageModel
+
+    for name in choices.task:
+        if name not in OPTIONS:
+            raise SpecError(f"[task] has no option {name!r}{nearest(name, OPTIONS)}")
+    return LanguageModel(
+        Network.from_dict(choices.network),
+        Training.from_dict(choices.training),
+        _unit(choices.input),
+        **choices.task,
+    )
+
+
+def _unit(chosen: Mapping[str, Any]) -> InputSpec:
+    name = str(chosen.get("unit") or chosen.get("kind") or "characters").lower()
+    if name not in TEXT_UNITS:
+        raise SpecError(
+            f"unit must be one of {', '.join(TEXT_UNITS)}, got {name!r}{nearest(name, TEXT_UNITS)}"
+        )
+    options = {k: v for k, v in chosen.items() if k not in ("unit", "kind")}
+    return UNITS[name].from_dict(options)
+
+
+def fit_language_model(
+    data: Sequence[str],
+    chosen: Choices,
+    output: Path,
+    *,
+    test: str | None,
+    resume: bool,
+    progress: str | None,
+    checkpoints: Path,
+) -> dict[str, Any]:
+    """Train, score the test text once, save a bundle; returns the record that `--json` prints."""
+    model = language_model(chosen)
+    corpus = corpus_of(data, chosen.data, model.documents)
+    train, held = _parts(corpus, chosen, model.documents, test)
+    begin = time.perf_counter()
+    model.fit(train, folder=checkpoints, resume=resume, progress=progress)
+    seconds = time.perf_counter() - begin
+    scores = {"validation": model.fitted_best().get("validation", {})}
+    if held is not None:
+        scores = {"test": model.scores(held), **scores}
+    history = checkpoints / "history.jsonl"
+    extras = {"history.jsonl": history.read_bytes()} if history.is_file() else {}
+    reading = {**chosen.data, "documents": model.documents}
+    path = model.save(output, scores=scores, data={"reading": reading}, extras=extras)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return {
+        "model": str(path),
+        "task": model.task,
+        "scores": scores.get("test", scores["validation"]),
+        "validation": scores["validation"],
+        "seconds": round(seconds, 3),
+        "epochs": len(model.history_.epochs),
+        "best_epoch": model.fitted_.best_epoch,
+        "stopped_by": model.fitted_.stopped_by,
+        "notes": list(model.notes_),
+    }
+
+
+def _parts(corpus: Corpus, chosen: Choices, documents: str, test: str | None) -> tuple[Corpus, Corpus | None]:
+    """What is trained on, and the text for the test: a file of its own, else a share of the corpus, or none."""
+    if test is not None:
+        return corpus, corpus_of([test], {k: v for k, v in chosen.data.items() if k != "test"}, documents)
+    share = float(chosen.data.get("test", 0.1))
+    if not 0 <= share < 1:
+        raise SpecError(f"[data] test must be a share from 0 to below 1, got {share:g}; usual: 0.1")
+    return divided(corpus, share) if share else (corpus, None)
+
+
+def tell(record: Mapping[str, Any]) -> None:
+    """What a person reads after training."""
+    shown = {name: value for name, value in record["scores"].items() if isinstance(value, float)}
+    print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in shown.items()))
+    print(f"{record['epochs']} epochs in {record['seconds']:.1f} s, best epoch {record['best_epoch']}")
+    print(f"model:  {record['model']}")
+
+
+def evaluate_language_model(
+    predictor: Any, name: str, data: Sequence[str], changes: Mapping[str, Any], *, as_json: bool
+) -> None:
+    """Score running text, each document read whole from its beginning."""
+    stored = dict(predictor.config["data"].get("reading", {}))
+    documents = stored.pop("documents", predictor.config["documents"])
+    kept = {key: value for key, value in stored.items() if key != "test"}
+    texts = list(corpus_of(data, {**kept, **changes}, documents).whole())
+    if not texts:
+        raise DataError(f"{data[0]} must hold some text to score, got none")
+    scores = predictor.scores(texts)
+    if as_json:
+        print_json({"model": name, "task": predictor.task, "rows": len(texts), "scores": scores})
+        return
+    print(f"{scores['tokens']:,} {scores['unit']} in {len(texts):,} documents")
+    for key, value in scores.items():
+        if isinstance(value, float):
+            print(f"{key:<28}{value:.4f}")

@@ -1,0 +1,173 @@
+"""Language models without torch: the probability of each token of a text after what stands before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from recurra import kernels
+from recurra.errors import InputError
+from recurra.graph.run import Flow, Run
+from recurra.ragged import Array, Ragged
+from recurra.runtime.predictor import CHUNK_TOKENS, Predictor, chunks
+
+CHUNK_NUMBERS = 1 << 23
+"""Scores of tokens (float32) that are held at a time."""
+
+
+class LanguageModelPredictor(Predictor):
+    """log p(token | all tokens before it in its document), by a softmax over the vocabulary and the boundary.
+
+    The model reads the boundary, then the tokens; after each it says what comes next. `config["ends"]` tells
+    whether the boundary after the last token, the end, is predicted as well.
+    """
+
+    task = "language_model"
+
+    @property
+    def boundary(self) -> int:
+        """The id that stands before each document."""
+        return self.head.outputs - 1
+
+    @property
+    def ends(self) -> bool:
+        """Whether the ends of documents are predicted."""
+        return bool(self.config["ends"])
+
+    @property
+    def unit(self) -> str:
+        """What a token is: "characters", "words", "bpe" or "bytes"."""
+        return str(self.encoder.spec.name)
+
+    def encode(self, inputs: Any) -> Ragged:
+        """What the model reads of texts: the boundary and the ids of each."""
+        return self.with_boundaries(self.encoder.encode(inputs))
+
+    def with_boundaries(self, batch: Ragged) -> Ragged:
+        """Encoded texts, each after a boundary."""
+        values = np.insert(np.asarray(batch.values, dtype=np.int64), batch.offsets[:-1], self.boundary)
+        return Ragged(values=values, offsets=batch.offsets + np.arange(len(batch.offsets)))
+
+    def log_probabilities(self, texts: Sequence[str]) -> Ragged:
+        """The natural logarithm of the probability of each token of each text, in order, float32.
+
+        Where ends are predicted the last number of a text is that of its end. A token that the vocabulary does not
+        know counts as the unknown token. The texts do not see each other.
+        """
+        return self.log_probabilities_of(self.encode(texts))
+
+    def log_probabilities_of(self, batch: Ragged) -> Ragged:
+        """As `log_probabilities`, for what `encode` gives."""
+        losses = np.concatenate([np.zeros(0, np.float32), *self._losses(batch)])
+        if self.ends:
+            return Ragged(values=-losses, offsets=batch.offsets)
+        kept = np.ones(len(losses), dtype=bool)
+        kept[batch.offsets[1:] - 1] = False
+        return Ragged(values=-losses[kept], offsets=batch.offsets - np.arange(len(batch.offsets)))
+
+    def _losses(self, batch: Ragged) -> Iterator[Array]:
+        """What each step of the batch gives to the next one of its document (to the boundary after its last)."""
+        ids = np.asarray(batch.values)
+        following = np.append(ids[1:], self.boundary)
+        following[batch.offsets[1:] - 1] = self.boundary
+        place = 0
+        for logits in self.walk(batch):
+            yield kernels.cross_entropy(logits, following[place : place + len(logits)])
+            place += len(logits)
+
+    def walk(self, batch: Ragged) -> Iterator[Array]:
+        """What leaves the model after each step of a batch, (n, outputs) at a time, in order."""
+        limit = max(1, min(CHUNK_TOKENS, CHUNK_NUMBERS // self.head.outputs))
+        for rows in chunks(batch.lengths, limit):
+            begin, end = int(batch.offsets[rows[0]]), int(batch.offsets[rows[-1] + 1])
+            offsets = batch.offsets[rows[0] : rows[-1] + 2] - begin
+            if end - begin <= limit:
+                yield self._stretch(batch, begin, end, offsets, Run(cache=self._cache))
+                continue
+            states: dict[str, Any] = {}
+            for place in range(begin, end, limit):
+                stop = min(place + limit, end)
+                run = Run(cache=self._cache, states=states, keep_states=True)
+                yield self._stretch(batch, place, stop, np.array([0, stop - place]), run)
+                states = run.carried
+
+    def _stretch(self, batch: Ragged, begin: int, end: int, offsets: Array, run: Run) -> Array:
+        values = np.ascontiguousarray(np.asarray(batch.values)[begin:end])
+        flow = Flow(values=values, offsets=offsets.astype(np.int64))
+        answer: Array = self.model.forward(self.parameters, flow, run)
+        return answer
+
+    def predict(self, inputs: Any, static: Any = None) -> Array:
+        """(S,) nats per token of each text: how surprising it is; 0 for a text of which nothing is predicted."""
+        found = self.log_probabilities(inputs)
+        return np.array([_mean(found[row]) for row in range(len(found))])
+
+    def answers(self, outputs: Any) -> Any:
+        """Not used: a text is scored by the tokens that it has, not by the scores of all tokens."""
+        raise InputError("a language model scores texts; use predict, log_probabilities or generate")
+
+    def records_of(self, outputs: Any) -> Iterator[dict[str, Any]]:
+        """As `answers`."""
+        raise InputError("a language model scores texts; use records")
+
+    def records(
+        self, inputs: Any, static: Any = None, *, coverage: float | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Per text its log probability, tokens, nats per token and perplexity: for ranking, and to find odd ones."""
+        if coverage is not None:
+            raise InputError("coverage has no effect on a language model; leave it out")
+        found = self.log_probabilities(inputs)
+        for row in range(len(found)):
+            values = np.asarray(found[row], dtype=np.float64)
+            mean = _mean(values)
+            yield {
+                "log_probability": float(values.sum()),
+                "tokens": len(values),
+                "nats_per_token": mean,
+                "perplexity": float(np.exp(mean)),
+            }
+
+    def score(self, inputs: Any, targets: Any = None, static: Any = None) -> float:
+        """Minus the nats per token, so that higher is better."""
+        return -float(self.scores(inputs)["nats_per_token"])
+
+    def scores(self, inputs: Any, targets: Any = None, static: Any = None) -> dict[str, Any]:
+        """Perplexity, nats per token and bits per character of texts, each read whole from its beginning.
+
+        Perplexity and nats are per token, so they compare only models of one vocabulary; bits per character compare
+        all. Ends of documents count as tokens where the model predicts them. `unknown_rate`: share of the tokens that
+        the vocabulary does not know, which one symbol stands for and which makes all figures look better.
+        """
+        batch = self.encode(inputs)
+        found = self.log_probabilities_of(batch)
+        unknown = int(np.sum(np.asarray(batch.values) == 0))
+        return self.scores_of(found, characters=sum(map(len, inputs)), unknown=unknown)
+
+    def scores_of(self, found: Ragged, *, characters: int, unknown: int) -> dict[str, Any]:
+        """As `scores`, for log probabilities that are there already."""
+        from recurra.metrics import language_model_scores
+
+        values = np.asarray(found.values, dtype=np.float64)
+        tokens = len(values) - (len(found) if self.ends else 0)
+        return {
+            **language_model_scores(values, characters=characters),
+            "unit": self.unit,
+            "tokens": tokens,
+            "characters": characters,
+            "documents": len(found),
+            "unknown_rate": unknown / tokens if tokens else 0.0,
+        }
+
+    def calibrated(self, outputs: Any, encoded: Any, **options: Any) -> Any:
+        """A language model promises no sets."""
+        raise InputError("a language model has no conformal sets; use a Classifier or a Tagger")
+
+    def sets_of(self, outputs: Any, coverage: float | None = None) -> Any:
+        """As `calibrated`."""
+        return self.calibrated(outputs, None)
+
+
+def _mean(values: Any) -> float:
+    return -float(np.mean(values, dtype=np.float64)) if len(values) else 0.0

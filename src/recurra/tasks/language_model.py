@@ -1,0 +1,289 @@
+"""Language models: what comes next, after all that came before."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from recurra import kernels
+from recurra.data.corpus import Corpus, divided
+from recurra.data.dataset import Dataset
+from recurra.data.encoder import Encoder, InputSpec
+from recurra.data.target_encoders import NextToken
+from recurra.data.text import Characters
+from recurra.data.token_file import TokenFile, boundary_of, write_tokens
+from recurra.errors import SpecError
+from recurra.metrics import language_model_scores
+from recurra.ragged import Array, Ragged
+from recurra.runtime.language_model import LanguageModelPredictor
+from recurra.runtime.predictor import Head, Predictor, build_model
+from recurra.spec import Network, Training
+from recurra.tasks.language_problem import LanguageProblem
+from recurra.tasks.learner import Learner
+from recurra.tasks.problem import fingerprint
+from recurra.tasks.streams import Streams
+from recurra.training import fit
+from recurra.training.callbacks import Callback
+from recurra.training.device import resolve_device
+
+LEAST_PIECE = 1000
+"""Tokens that the pieces have at least in which validation is read side by side, epoch by epoch."""
+
+LEARNT_PIECES = 32
+"""Pieces of `PIECE` characters from which BPE is learnt at most."""
+
+
+class LanguageModel(Learner):
+    """Learn the probability of each token after all tokens before it in its document.
+
+    log p(t_i | t_1 ... t_{i-1}) = log softmax(W · dropout(recurrence(embed(boundary, t_1 ... t_{i-1}))) + b), trained
+    by stateful truncated backpropagation through time: the corpus is encoded once into a file and read by
+    `batch_size` contiguous streams in windows of about `sequence_length` tokens, whose state goes on from window to
+    window and begins anew where a document does.
+
+    network: what is computed; None: `Network()`. It reads in one direction.
+    training: how it is learnt; None: `Training()`. Its `batch_size` is the number of streams, `sequence_length` the
+        mean length of a window.
+    inputs: `Characters`, `Words`, `BPE` or `Bytes`: what a token is; None: `Characters()`.
+    documents: of a file: "whole" (the file is one document, whose end is not predicted), "lines" or "paragraphs". Of
+        a list of texts each one is a document.
+    validation: share of the corpus set aside: the last part of a file, random ones of several texts; 0: none.
+
+    Learnt: `history_`, `parameters_`, `encoder_`, `predictor_`.
+    """
+
+    task = "language_model"
+
+    network: Network | None
+    training: Training | None
+    inputs: InputSpec | None
+
+    def __init__(
+        self,
+        network: Network | None = None,
+        training: Training | None = None,
+        inputs: InputSpec | None = None,
+        *,
+        documents: str = "whole",
+        validation: float = 0.1,
+    ) -> None:
+        self.network = network
+        self.training = training
+        self.inputs = inputs
+        self.documents = documents
+        self.validation = validation
+
+    def fit(
+        self,
+        corpus: Any,
+        *,
+        validation_data: Any = None,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        callbacks: Sequence[Any] = (),
+        progress: str | Callback | None = None,
+    ) -> Self:
+        """Learn from a corpus: the path of a file or folder, which may be larger than memory, or a list of texts.
+
+        validation_data: another corpus; else a share `validation` of this one is set aside.
+        folder: where checkpoints, `history.jsonl` and the encoded corpus go; with `resume`, training goes on from
+            there, bit for bit, in the middle of an epoch.
+        callbacks, progress: as of `Classifier.fit`.
+
+        Raises InputError for an unusable corpus, DivergedError, MemoryBudgetError, Interrupted (the work is saved).
+        """
+        network, training = self._spec("network"), self._spec("training")
+        assert isinstance(network, Network)
+        assert isinstance(training, Training)
+        spec = self.inputs if self.inputs is not None else Characters()
+        _check_specs(network, training, spec)
+        train, held = self._corpora(corpus, validation_data, training.seed)
+        self.network_, self.training_ = network.resolved(), training
+        self.encoder_: Encoder = _learnt(spec, train)
+        self.target_ = NextToken()
+        self.head_ = Head(outputs=boundary_of(self.encoder_) + 1, pooling=None, boundary=True)
+        self.model_ = build_model(self.network_, self.encoder_, self.head_)
+        self.device_ = resolve_device(training.device)
+        with _room(folder) as room:
+            tokens = write_tokens(room / "train.ids", train, self.encoder_)
+            checked = None if held is None else write_tokens(room / "validation.ids", held, self.encoder_)
+            self.ends_ = tokens.ends
+            problem = self._problem(tokens, checked, training)
+            self.notes_ = problem.notes
+            self.fingerprint_ = tokens.digest
+            self.lengths_ = {"tokens": tokens.tokens, "documents": tokens.documents}
+            self._adopt(
+                fit(
+                    problem,
+                    training,
+                    callbacks=callbacks,
+                    folder=folder,
+                    resume=resume,
+                    progress=progress,
+                )
+            )
+        return self
+
+    def _corpora(self, corpus: Any, validation_data: Any, seed: int) -> tuple[Corpus, Corpus | None]:
+        whole = self._corpus(corpus)
+        if validation_data is not None:
+            return whole, self._corpus(validation_data)
+        if not 0 <= self.validation < 1:
+            raise SpecError(
+                f"validation must be a share from 0 to below 1, got {self.validation!r}; usual: 0.1"
+            )
+        return divided(whole, self.validation, seed) if self.validation else (whole, None)
+
+    def _corpus(self, given: Any) -> Corpus:
+        if isinstance(given, Corpus):
+            return given
+        if isinstance(given, Dataset):
+            given = given.inputs
+        return Corpus.of(given, documents=self.documents)
+
+    def _problem(self, tokens: TokenFile, held: TokenFile | None, training: Training) -> LanguageProblem:
+        splits = {"train": tokens, "validation": held}
+
+        def scorer(parameters: Mapping[str, Array], split: str) -> dict[str, float]:
+            chosen = splits[split]
+            return {} if chosen is None else self._epoch_scores(parameters, chosen)
+
+        known = (tokens.digest, tokens.ends, None if held is None else held.digest)
+        specs = (self.network_.to_dict(), self.encoder_.to_record(), self.head_.to_record())
+        return LanguageProblem(
+            model=self.model_,
+            tokens=tokens,
+            streams=Streams.over(
+                len(tokens.ids) - 1,
+                count=training.batch_size * training.accumulate,
+                window=training.sequence_length,
+            ),
+            scorer=scorer,
+            parameters=self.model_.initial(training.seed),
+            monitor=training.monitor or self._default_monitor,
+            fingerprint=fingerprint(*known, *specs),
+            label_smoothing=training.label_smoothing,
+            notes=self._told(tokens),
+            device=self.device_,
+        )
+
+    def _told(self, tokens: TokenFile) -> tuple[str, ...]:
+        name = self.encoder_.spec.name
+        notes = [
+            f"{tokens.tokens:,} {_UNITS.get(name, name)} of {self.head_.outputs - 1:,} kinds in {tokens.documents:,} "
+            f"document{'s' if tokens.documents > 1 else ''}, {tokens.characters:,} characters"
+        ]
+        if tokens.unknown:
+            share = tokens.unknown / tokens.tokens
+            notes.append(
+                f"{share:.2%} of the training tokens are unknown to the vocabulary (min_count, max_size)"
+            )
+        return (*notes, *self.encoder_.notes)
+
+    def _epoch_scores(self, parameters: Mapping[str, Array], tokens: TokenFile) -> dict[str, float]:
+        """Scores of a file of tokens read in some pieces side by side, which takes a fraction of the time.
+
+        The pieces begin without what stands before them, so the scores are a little worse than `scores` finds.
+        """
+        count = max(1, min(self.training_.batch_size, tokens.tokens // LEAST_PIECE))
+        streams = Streams.over(len(tokens.ids) - 1, count=count, window=None)
+        ids = tokens.ids
+        cut = streams.cut(np.arange(count), 0, streams.length, lambda rows: ids[rows] == tokens.boundary)
+        batch = Ragged(values=ids[cut.index].astype(np.int64), offsets=cut.offsets)
+        following = ids[cut.index + 1].astype(np.int64)
+        losses, place = [], 0
+        for logits in self._predictor(parameters).walk(batch):
+            losses.append(kernels.cross_entropy(logits, following[place : place + len(logits)]))
+            place += len(logits)
+        found = np.concatenate(losses).astype(np.float64)
+        if not tokens.ends:
+            found = found[following != tokens.boundary]
+        characters = max(1, round(tokens.characters * len(found) / tokens.predicted))
+        scores = language_model_scores(-found, characters=characters)
+        return {"loss": scores["nats_per_token"], **scores}
+
+    def scores(self, corpus: Any) -> dict[str, Any]:
+        """All scores of a corpus, each document read whole: see `LanguageModelPredictor.scores`."""
+        return dict(self.predictor_.scores(list(self._corpus(corpus).whole())))
+
+    def score(self, corpus: Any, targets: Any = None) -> float:
+        """Minus the nats per token, so that higher is better."""
+        return -float(self.scores(corpus)["nats_per_token"])
+
+    def predict(self, texts: Sequence[str]) -> Array:
+        """(S,) nats per token of each text."""
+        return np.asarray(self.predictor_.predict(texts))
+
+    def log_probabilities(self, texts: Sequence[str]) -> Ragged:
+        """The logarithm of the probability of each token of each text."""
+        found: Ragged = self.predictor_.log_probabilities(texts)
+        return found
+
+    @property
+    def _default_monitor(self) -> str:
+        return "perplexity"
+
+    def _config(self) -> dict[str, Any]:
+        return {"ends": self.ends_, "documents": self.documents}
+
+    @classmethod
+    def _predictor_class(cls) -> type[Predictor]:
+        return LanguageModelPredictor
+
+    @classmethod
+    def _from_predictor(cls, predictor: Predictor) -> Self:
+        made = cls(predictor.network, inputs=predictor.encoder.spec, documents=predictor.config["documents"])
+        made.ends_ = predictor.config["ends"]
+        return made
+
+
+_UNITS = {"bpe": "pieces of words"}
+
+
+def _check_specs(network: Network, training: Training, spec: InputSpec) -> None:
+    """Refuse what has no meaning, or no effect, for a language model."""
+    if network.bidirectional:
+        raise SpecError(
+            "a language model must not see what it is to predict, got bidirectional=True; use bidirectional=False"
+        )
+    if spec.name not in ("characters", "words", "bpe", "bytes"):
+        raise SpecError(
+            f"inputs must be Characters, Words, BPE or Bytes for a language model, got {spec!r:.60}"
+        )
+    if getattr(spec, "max_length", None) is not None:
+        raise SpecError("max_length would cut the corpus short; leave it out in a language model")
+    for name, usual in (
+        ("batch_tokens", None),
+        ("bucket", True),
+        ("average", "sequences"),
+        ("class_weight", None),
+    ):
+        if getattr(training, name) != usual:
+            raise SpecError(
+                f"{name} has no effect on a language model, which is read in streams; leave it out"
+            )
+
+
+def _learnt(spec: InputSpec, corpus: Corpus) -> Encoder:
+    """The vocabulary of a corpus; BPE is learnt from its first `LEARNT_PIECES * PIECE` characters at most."""
+    texts = corpus.texts()
+    return spec.fit(islice(texts, LEARNT_PIECES) if spec.name == "bpe" else texts)
+
+
+@contextmanager
+def _room(folder: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """Where the encoded corpus lies while it is trained on: in the run's folder, else in a temporary one."""
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="recurra-") as name:
+            yield Path(name)
+        return
+    place = Path(folder) / "tokens"
+    place.mkdir(parents=True, exist_ok=True)
+    yield place
