@@ -124,12 +124,14 @@ def test_public_names_are_these():
     expected = {
         *(
             "BPE",
+            "Bytes",
             "Characters",
             "Classifier",
             "Comparison",
             "Dataset",
             "Ensemble",
             "Events",
+            "LanguageModel",
             "Network",
             "Ragged",
             "RecurraError",
