@@ -145,7 +145,12 @@ class Subject:
         return (*numbers, *(slice(begin, begin + node.size) for begin in starts))
 
     def read(self, inputs: Any, static: Any = None) -> Reading:
-        """Encode sequences as `predict` does; a `Dataset` brings its static features. Raises DataError."""
+        """Encode sequences as `predict` does; a `Dataset` brings its static features, a `Reading` is there already.
+
+        Raises DataError.
+        """
+        if isinstance(inputs, Reading):
+            return inputs
         if hasattr(inputs, "inputs") and hasattr(inputs, "static"):
             static = inputs.static if static is None else static
             inputs = inputs.inputs
