@@ -157,6 +157,14 @@ class Network(Spec):
     recurrent_dropout: on the previous hidden state inside the recurrence, one mask per sequence for all its
         steps (variational, Gal & Ghahramani 2016).
     output_dropout: on the pooled vector before the head. Usual: 0-0.5.
+    locked_dropout: input_dropout, dropout and, where there is an answer per step, output_dropout take one mask per
+        sequence for all its steps (Merity et al. 2018) instead of a new one for each.
+    weight_dropout: on the recurrent weights themselves, one mask per batch or window (DropConnect; Merity et al.
+        2018). Usual: 0.2-0.5.
+    embedding_dropout: share of the words that are left out of a batch or window wherever they stand (Gal &
+        Ghahramani 2016); for inputs that are tokens. Usual: 0.05-0.2.
+    tied_embedding: the head reads with the embedding table as its weights (Inan et al. 2017, Press & Wolf 2017);
+        language models only. Where `embedding_size` is not `hidden_size`, a linear layer stands between.
     zoneout: probability that a unit keeps its previous state in a step (Krueger et al. 2016). Usual: 0.05-0.15.
     forget_bias: lstm only: the starting *sum* of the two biases of the forget gate; None gives 1.0.
     cell_clip: lstm only: bound on the cell state, after each step; None: no bound. Usual: 3-50.
@@ -178,6 +186,10 @@ class Network(Spec):
     input_dropout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.5")
     recurrent_dropout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.3")
     output_dropout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.5")
+    locked_dropout: bool = option(False, bool)
+    weight_dropout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0.2-0.5")
+    embedding_dropout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0.05-0.2")
+    tied_embedding: bool = option(False, bool)
     zoneout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.15")
     forget_bias: float | None = option(None, float, optional=True, usual="0-2")
     cell_clip: float | None = option(None, float, low=0.0, open_low=True, optional=True, usual="3-50")
@@ -196,6 +208,12 @@ class Network(Spec):
             raise SpecError(
                 f"dropout={self.dropout:g} has no effect with num_layers=1: it stands between layers; "
                 "use output_dropout, input_dropout or recurrent_dropout, or more layers"
+            )
+
+        between = self.dropout if self.dropout is not None else self.num_layers > 1
+        if self.locked_dropout and not (between or self.input_dropout or self.output_dropout):
+            raise SpecError(
+                "locked_dropout has no effect without dropout, input_dropout or output_dropout; give one of them"
             )
 
     def resolved(self) -> Network:
@@ -253,6 +271,9 @@ class Training(Spec):
     restore_best: whether the weights of the best epoch are restored at the end.
     class_weight: "balanced" weighs classes by their inverse frequency; None: all alike.
     label_smoothing: share of the target spread over all classes. Usual: 0-0.1.
+    activation_penalty: factor of the mean square of what leaves the last recurrent layer, added to the loss (AR,
+        Merity et al. 2018). Usual: 0-2.
+    slowness_penalty: factor of the mean square of its change from step to step (TAR). Usual: 0-1.
     average: "sequences" or "tokens": what the loss is a mean over.
     bucket: whether sequences of like length are batched together (shuffled reproducibly).
     max_seconds: stop after this time, with the best weights; None: no bound.
@@ -286,6 +307,8 @@ class Training(Spec):
     restore_best: bool = option(True, bool)
     class_weight: str | None = option(None, str, choices=("balanced",), optional=True)
     label_smoothing: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.1")
+    activation_penalty: float = option(0.0, float, low=0.0, usual="0-2")
+    slowness_penalty: float = option(0.0, float, low=0.0, usual="0-1")
     average: str = option("sequences", str, choices=("sequences", "tokens"))
     bucket: bool = option(True, bool)
     max_seconds: float | None = option(None, float, low=0.0, open_low=True, optional=True)

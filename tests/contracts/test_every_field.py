@@ -32,6 +32,10 @@ NETWORK: dict[str, tuple[dict[str, Any], Any]] = {
     "input_dropout": ({}, 0.5),
     "recurrent_dropout": ({}, 0.5),
     "output_dropout": ({}, 0.5),
+    "locked_dropout": ({}, True),
+    "weight_dropout": ({}, 0.5),
+    "embedding_dropout": ({}, 0.5),
+    "tied_embedding": ({}, True),
     "zoneout": ({}, 0.5),
     "forget_bias": ({}, 0.0),
     "cell_clip": ({}, 0.01),
@@ -61,6 +65,8 @@ TRAINING: dict[str, tuple[dict[str, Any], Any]] = {
     "restore_best": ({"epochs": 6, "learning_rate": 0.3}, False),
     "class_weight": ({}, "balanced"),
     "label_smoothing": ({}, 0.2),
+    "activation_penalty": ({}, 2.0),
+    "slowness_penalty": ({}, 2.0),
     "average": ({}, "tokens"),
     "bucket": ({}, False),
     "max_seconds": ({"epochs": 50}, 0.01),
@@ -213,8 +219,8 @@ def _events(spec: InputSpec, inputs: Any) -> Any:
 
 def test_a_swallowed_field_would_be_noticed(monkeypatch):
     """The saboteur: a network that ignores one of its options gives the same outcome twice."""
-    from recurra.graph.recur import Recur
+    from recurra.graph.run import Run
 
-    monkeypatch.setattr(Recur, "_dropped", lambda self, values, *_: values)
+    monkeypatch.setattr(Run, "dropped", lambda self, flow, *_, **__: flow.values)
     first, training = Network(**SMALL), Training(**QUICK)
     assert outcome(first, training) == outcome(first.replace(input_dropout=0.5), training)

@@ -232,6 +232,61 @@ def test_a_file_is_one_document_whose_end_is_not_predicted(tmp_path):
     assert len(lines.log_probabilities(["the cat"]).values) == 8
 
 
+REGULARISED = NETWORK.replace(
+    dropout=0.2,
+    input_dropout=0.2,
+    output_dropout=0.2,
+    locked_dropout=True,
+    weight_dropout=0.4,
+    embedding_dropout=0.1,
+    tied_embedding=True,
+)
+
+
+@pytest.mark.parametrize("embedding_size", [5, 8])
+def test_a_regularised_model_with_tied_embeddings_is_stored_and_answers_alike(tmp_path, embedding_size):
+    training = TRAINING.replace(activation_penalty=2.0, slowness_penalty=1.0, weight_decay=1e-6)
+    made = rc.LanguageModel(REGULARISED.replace(embedding_size=embedding_size), training).fit(TEXTS)
+    assert "head.weight" not in made.parameters_
+    assert ("project.weight" in made.parameters_) == (embedding_size != 8)
+    made.save(tmp_path / "m")
+    assert rc.load(tmp_path / "m").scores(TEXTS) == made.scores(TEXTS)
+
+
+def test_locked_dropout_drops_the_same_units_in_all_steps_of_a_sequence():
+    from recurra.graph.run import Flow, Run
+
+    offsets = np.array([0, 4, 9])
+    flow = Flow(values=np.ones((9, 50), np.float32), offsets=offsets)
+    locked = Run(training=True, seed=3).dropped(flow, 0.5, "here", locked=True)
+    assert set(np.unique(locked)) == {0.0, 2.0}
+    for begin, end in ((0, 4), (4, 9)):
+        assert (locked[begin:end] == locked[begin]).all()
+    assert (locked[0] != locked[4]).any()
+    free = Run(training=True, seed=3).dropped(flow, 0.5, "here")
+    assert not (free[:4] == free[0]).all()
+
+
+def test_embedding_dropout_leaves_whole_words_out():
+    from recurra.graph.embed import Embed
+    from recurra.graph.run import Flow, Run
+
+    node = Embed("embed", vocabulary=40, size=6, dropout=0.5)
+    flow = Flow(values=np.tile(np.arange(40), 2), offsets=np.array([0, 80]))
+    table = {"embed.table": np.ones((40, 6), np.float32)}
+    values = node.forward(table, flow, Run(training=True, seed=1)).values
+    assert set(np.unique(values)) == {0.0, 2.0}
+    assert (values == values[:, :1]).all()
+    assert (values[:40] == values[40:]).all()
+    assert (node.forward(table, flow, Run()).values == 1.0).all()
+
+
+@pytest.mark.parametrize("made", [rc.Classifier, rc.Regressor])
+def test_only_a_language_model_ties_its_embedding(made):
+    with pytest.raises(rc.errors.SpecError, match="tied_embedding needs"):
+        made(rc.Network(tied_embedding=True), inputs=rc.Words(min_count=1)).fit(TEXTS, [0.0, 1.0] * 5)
+
+
 def test_its_arguments_are_those_of_scikit_learn(model):
     from sklearn.base import clone
 

@@ -6,17 +6,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from recurra import kernels
 from recurra.graph.node import Node, Parameter, normal
 from recurra.graph.run import Flow, Parameters, Run
+from recurra.kernels import shaping
 
 
 class Embed(Node):
-    """Look up one vector per token: (N,) ids -> (N, embedding_size). Starts normal with deviation 0.1."""
+    """Look up one vector per token: (N,) ids -> (N, embedding_size). Starts normal with deviation 0.1.
 
-    def __init__(self, name: str, *, vocabulary: int, size: int) -> None:
+    dropout: share of the words whose vectors are zeros throughout a run, in training.
+    """
+
+    def __init__(self, name: str, *, vocabulary: int, size: int, dropout: float = 0.0) -> None:
         super().__init__(name)
-        self.vocabulary, self.size = vocabulary, size
+        self.vocabulary, self.size, self.dropout = vocabulary, size, dropout
 
     @property
     def width(self) -> int:
@@ -26,7 +32,12 @@ class Embed(Node):
         return {"table": Parameter(shape=(self.vocabulary, self.size), role="embedding", init=normal(0.1))}
 
     def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:
-        return replace(flow, values=kernels.embed(flow.values, self.take(parameters, "table")))
+        values = kernels.embed(flow.values, self.take(parameters, "table"))
+        if run.training and self.dropout > 0.0:
+            factors = kernels.dropout_mask((self.vocabulary,), self.dropout, run.seed_for(self.name))
+            kept = factors[np.asarray(flow.values.cpu() if hasattr(flow.values, "cpu") else flow.values)]
+            values = kernels.mul(values, shaping.column_like(kept, values))
+        return replace(flow, values=values)
 
 
 class EmbedColumns(Node):

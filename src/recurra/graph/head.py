@@ -26,20 +26,18 @@ class JoinStatic(Node):
 
 
 class Dropout(Node):
-    """Dropout before the head; nothing outside of training."""
+    """Dropout before the head; nothing outside of training. `locked`: one mask per sequence for all its steps."""
 
-    def __init__(self, name: str, *, inputs: int, rate: float) -> None:
+    def __init__(self, name: str, *, inputs: int, rate: float, locked: bool = False) -> None:
         super().__init__(name)
-        self.inputs, self.rate = inputs, rate
+        self.inputs, self.rate, self.locked = inputs, rate, locked
 
     @property
     def width(self) -> int:
         return self.inputs
 
     def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:
-        if not run.training or self.rate == 0.0:
-            return flow
-        return replace(flow, values=kernels.dropout(flow.values, self.rate, run.seed_for(self.name)))
+        return replace(flow, values=run.dropped(flow, self.rate, self.name, locked=self.locked))
 
 
 class Dense(Node):
@@ -62,6 +60,28 @@ class Dense(Node):
     def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:
         weight, bias = self.take(parameters, "weight"), self.take(parameters, "bias")
         return replace(flow, values=kernels.dense(flow.values, weight, bias))
+
+    def operations(self) -> int:
+        return self.inputs * self.outputs
+
+
+class TiedDense(Node):
+    """y = x Eᵀ + b with the table of the embedding as E: (…, inputs) -> (…, outputs). The bias starts at zero."""
+
+    def __init__(self, name: str, *, table: str, inputs: int, outputs: int) -> None:
+        super().__init__(name)
+        self.table, self.inputs, self.outputs = table, inputs, outputs
+
+    @property
+    def width(self) -> int:
+        return self.outputs
+
+    def parameters(self) -> Mapping[str, Parameter]:
+        return {"bias": Parameter(shape=(self.outputs,), role="bias", init=zeros)}
+
+    def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:
+        bias = self.take(parameters, "bias")
+        return replace(flow, values=kernels.dense(flow.values, parameters[self.table], bias))
 
     def operations(self) -> int:
         return self.inputs * self.outputs

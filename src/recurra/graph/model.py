@@ -10,7 +10,7 @@ import numpy as np
 
 from recurra.errors import SpecError
 from recurra.graph.embed import Embed, EmbedColumns
-from recurra.graph.head import Dense, Dropout, JoinStatic
+from recurra.graph.head import Dense, Dropout, JoinStatic, TiedDense
 from recurra.graph.node import Node, Parameter
 from recurra.graph.pool import Pool
 from recurra.graph.recur import Recur
@@ -104,14 +104,28 @@ def sequence_model(
     width = nodes[-1].width
     if pooling is not None:
         nodes.append(Pool("pool", how=pooling, inputs=width))
-    nodes.append(Dropout("output", inputs=width, rate=network.output_dropout))
+    locked = network.locked_dropout
+    nodes.append(Dropout("output", inputs=width, rate=network.output_dropout, locked=locked))
     if inputs.static:
         if pooling is None:
             raise SpecError("static features need an answer per sequence; give a pooling")
         nodes.append(JoinStatic("static", inputs=width, features=inputs.static))
         width = nodes[-1].width
-    nodes.append(Dense("head", inputs=width, outputs=outputs))
+    nodes += _tied_head(nodes, width, outputs) if network.tied_embedding else []
+    if not network.tied_embedding:
+        nodes.append(Dense("head", inputs=width, outputs=outputs))
     return Model(nodes)
+
+
+def _tied_head(nodes: Sequence[Node], width: int, outputs: int) -> list[Node]:
+    """A head that reads with the embedding table, behind a linear layer where the sizes differ."""
+    embed = nodes[0]
+    if not isinstance(embed, Embed) or embed.vocabulary != outputs:
+        raise SpecError(
+            "tied_embedding needs a model that predicts its own tokens: a language model; leave it out"
+        )
+    head = TiedDense("head", table=f"{embed.name}.table", inputs=embed.size, outputs=outputs)
+    return [head] if embed.size == width else [Dense("project", inputs=width, outputs=embed.size), head]
 
 
 def _input_nodes(network: Network, inputs: InputShape) -> list[Node]:
@@ -119,10 +133,15 @@ def _input_nodes(network: Network, inputs: InputShape) -> list[Node]:
     if not inputs.vocabularies:
         if size is not None:
             raise SpecError(f"embedding_size={size} has no effect on numeric input; leave it out")
+        if network.embedding_dropout:
+            raise SpecError("embedding_dropout has no effect on numeric input; use input_dropout")
         return []
     if inputs.kind == "tokens":
         (vocabulary,) = inputs.vocabularies.values()
-        return [Embed("embed", vocabulary=vocabulary, size=size or DEFAULT_EMBEDDING)]
+        size = size or DEFAULT_EMBEDDING
+        return [Embed("embed", vocabulary=vocabulary, size=size, dropout=network.embedding_dropout)]
+    if network.embedding_dropout:
+        raise SpecError("embedding_dropout needs inputs that are tokens; use input_dropout for events")
     return [
         EmbedColumns(
             "embed",

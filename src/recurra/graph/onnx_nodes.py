@@ -9,7 +9,7 @@ import numpy as np
 
 from recurra.errors import SpecError
 from recurra.graph.embed import Embed, EmbedColumns
-from recurra.graph.head import Dense, Dropout, JoinStatic
+from recurra.graph.head import Dense, Dropout, JoinStatic, TiedDense
 from recurra.graph.model import Model
 from recurra.graph.node import Node
 from recurra.graph.onnx_build import Build
@@ -65,6 +65,12 @@ def _affine(g: Build, node: Node, parameters: Parameters, x: str) -> str:
     return g.op(
         "Add", g.op("MatMul", x, weight), g.weight(f"{node.name}.bias", node.take(parameters, "bias"))
     )
+
+
+def _tied(g: Build, node: TiedDense, parameters: Parameters, flow: Traced) -> None:
+    weight = g.weight(f"{node.name}.weight", np.asarray(parameters[node.table]).T)
+    bias = g.weight(f"{node.name}.bias", node.take(parameters, "bias"))
+    flow.values = g.op("Add", g.op("MatMul", flow.values, weight), bias)
 
 
 def _scores(g: Build, node: Pool, parameters: Parameters, y: str) -> str:
@@ -136,6 +142,7 @@ _ALIKE: dict[type[Node], Form] = {
     Dropout: _dropout,
     JoinStatic: _join_static,
     Dense: _dense,
+    TiedDense: _tied,
 }
 BATCH: dict[type[Node], Form] = {**_ALIKE, Recur: recur_over_time, Pool: _pool}
 STEP: dict[type[Node], Form] = {**_ALIKE, Recur: recur_step, Pool: _pool_step}

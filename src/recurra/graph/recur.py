@@ -136,12 +136,14 @@ class Recur(Node):
 
     def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:
         net = self.network
-        values = self._dropped(flow.values, net.input_dropout, run, "input")
+        locked = net.locked_dropout
+        values = run.dropped(flow, net.input_dropout, f"{self.name}.input", locked=locked)
         states: dict[str, Any] = {}
         finals: list[Any] = []
         for layer in range(net.num_layers):
             if layer:
-                values = self._dropped(values, net.dropout or 0.0, run, f"between.{layer}")
+                before, place_name = replace(flow, values=values), f"{self.name}.between.{layer}"
+                values = run.dropped(before, net.dropout or 0.0, place_name, locked=locked)
             outputs, finals = [], []
             for place in (p for p in self.places() if p.layer == layer):
                 answer = self._run_place(parameters, place, replace(flow, values=values), run)
@@ -151,6 +153,8 @@ class Recur(Node):
             values = outputs[0] if len(outputs) == 1 else kernels.concat_features(outputs)
         if run.keep_states:
             run.carried[self.name] = states
+        if run.outputs is not None:
+            run.outputs.append(values)
         final = finals[0] if len(finals) == 1 else kernels.concat_features(finals)
         return replace(flow, values=values, final=final)
 
@@ -159,7 +163,7 @@ class Recur(Node):
         assert flow.offsets is not None
         hidden, cell = self._start(parameters, place, flow.rows, run)
         answer = kernels.recur(
-            self.weights(parameters, place, run.cache),
+            self._weights_of_run(parameters, place, run),
             flow.values,
             flow.offsets,
             h0=hidden,
@@ -194,10 +198,13 @@ class Recur(Node):
             return tuple(_where_fresh(held, anew, run.fresh) for held, anew in pairs)
         return self.start(parameters, place, rows)
 
-    def _dropped(self, values: Any, rate: float, run: Run, place: str) -> Any:
+    def _weights_of_run(self, parameters: Parameters, place: Place, run: Run) -> RecurWeights:
+        """The weights, in training without those recurrent ones that this run leaves out."""
+        weights, rate = self.weights(parameters, place, run.cache), self.network.weight_dropout
         if not run.training or rate == 0.0:
-            return values
-        return kernels.dropout(values, rate, run.seed_for(f"{self.name}.{place}"))
+            return weights
+        seed = run.seed_for(f"{self.name}.w.{place.suffix}")
+        return replace(weights, w_hh=kernels.dropout(weights.w_hh, rate, seed))
 
     def _mask(self, flow: Flow, rate: float, run: Run, place: Place) -> Any:
         if not run.training or rate == 0.0:

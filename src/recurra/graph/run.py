@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from recurra import kernels
+from recurra.kernels import shaping
 from recurra.ragged import Array, Offsets, Ragged
 
 Parameters = Mapping[str, Any]
@@ -60,6 +62,7 @@ class Run:
     fresh: (S,) rows that begin anew although states are carried in (theirs must be zeros); None: no row.
     keep_states: whether the nodes leave their states in `carried`.
     trace: node name -> what insight asked for (gates, cells, outputs), filled when not None.
+    outputs: receives what leaves the last recurrent layer, (N, directions * H), when not None.
     cache: packed weights that outlive the run; only for parameters that do not change.
     """
 
@@ -70,7 +73,16 @@ class Run:
     keep_states: bool = False
     carried: dict[str, Any] = field(default_factory=dict)
     trace: dict[str, Any] | None = None
+    outputs: list[Any] | None = None
     cache: dict[str, Any] | None = None
+
+    def dropped(self, flow: Flow, rate: float, place: str, *, locked: bool = False) -> Any:
+        """The values of a flow after dropout, in training; `locked`: one mask per sequence for all its steps."""
+        if not self.training or rate == 0.0:
+            return flow.values
+        if locked and flow.offsets is not None:
+            return shaping.locked_dropout(flow.values, np.diff(flow.offsets), rate, self.seed_for(place))
+        return kernels.dropout(flow.values, rate, self.seed_for(place))
 
     def seed_for(self, place: str) -> int:
         """A seed of its own for each place that draws: the same place and run seed give the same masks."""

@@ -28,6 +28,12 @@ def dropout_mask_like(shape: tuple[int, ...], rate: float, seed: int, like: Any)
     return _as(operators.dropout_mask(shape, rate, seed), like)
 
 
+def locked_dropout(values: Any, lengths: Any, rate: float, seed: int) -> Any:
+    """Dropout of (N, F) with one mask per sequence for all its steps; lengths: (S,) steps of each."""
+    mask = operators.dropout_mask((len(lengths), values.shape[1]), rate, seed)
+    return operators.mul(values, _as(np.repeat(mask, lengths, axis=0), values))
+
+
 def keep_mask_like(shape: tuple[int, ...], rate: float, seed: int, like: Any) -> Any:
     """1 with probability `rate`, else 0 (zoneout): where `dropout_mask` drops."""
     dropped = operators.dropout_mask(shape, rate, seed) == 0

@@ -20,6 +20,7 @@ from recurra.runtime.predictor import Head, StaticScaler, build_model
 from recurra.spec import Network, Training
 from recurra.tasks.learner import Learner
 from recurra.tasks.materials import Materials, materials, split_validation
+from recurra.tasks.penalties import Penalties
 from recurra.tasks.problem import Examples, SupervisedProblem, fingerprint
 from recurra.training import fit
 from recurra.training.callbacks import Callback
@@ -202,6 +203,7 @@ class SequenceEstimator(Learner):
             fingerprint=self._fit_fingerprint(weighted, held),
             average=training.average,
             window=window,
+            penalties=Penalties.of(training),
             notes=notes,
             device=self.device_,
         )

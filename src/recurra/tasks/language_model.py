@@ -27,6 +27,7 @@ from recurra.runtime.predictor import Head, Predictor, build_model
 from recurra.spec import Network, Training
 from recurra.tasks.language_problem import LanguageProblem
 from recurra.tasks.learner import Learner
+from recurra.tasks.penalties import Penalties
 from recurra.tasks.problem import fingerprint
 from recurra.tasks.streams import Streams
 from recurra.training import fit
@@ -170,6 +171,7 @@ class LanguageModel(Learner):
             monitor=training.monitor or self._default_monitor,
             fingerprint=fingerprint(*known, *specs),
             label_smoothing=training.label_smoothing,
+            penalties=Penalties.of(training),
             notes=self._told(tokens),
             device=self.device_,
         )

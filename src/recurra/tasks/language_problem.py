@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from recurra.data.token_file import TokenFile
 from recurra.graph.model import Model
 from recurra.graph.run import Flow, Run
 from recurra.ragged import Array
+from recurra.tasks.penalties import Penalties
 from recurra.tasks.streams import Streams, Window, handed_over, taken_over
 
 RECUR = "recur"
@@ -35,6 +36,7 @@ class LanguageProblem:
     monitor: str
     fingerprint: str
     label_smoothing: float = 0.0
+    penalties: Penalties = field(default_factory=Penalties)
     notes: tuple[str, ...] = ()
     device: str = "cpu"
 
@@ -61,7 +63,8 @@ class LanguageProblem:
         end = self.streams.end_of(window, seed)
         ids = self.tokens.ids
         cut = self.streams.cut(index, begin, end, lambda rows: ids[rows] == self.tokens.boundary)
-        run = Run(training=True, seed=seed, keep_states=True)
+        watched: list[Any] | None = [] if self.penalties else None
+        run = Run(training=True, seed=seed, keep_states=True, outputs=watched)
         if window:
             run.states = {RECUR: taken_over(state["states"], cut)}
             run.fresh = cut.fresh
@@ -70,6 +73,8 @@ class LanguageProblem:
         losses = kernels.cross_entropy(
             logits, torch.from_numpy(following).to(self.device), label_smoothing=self.label_smoothing
         )
+        if watched:
+            losses = self.penalties.added(losses, watched[0], cut.offsets)
         counted = np.ones(len(following), np.float32)
         if not self.tokens.ends:
             counted[following == self.tokens.boundary] = 0.0

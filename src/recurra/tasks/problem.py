@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from recurra.graph.model import Model
 from recurra.graph.run import Flow, Run
 from recurra.ragged import Array, Ragged
+from recurra.tasks.penalties import Penalties
 from recurra.training.problem import averaging_weights
 
 Loss = Callable[[Any, Any], Any]
@@ -63,6 +64,7 @@ class SupervisedProblem:
     fingerprint: str
     average: str = "sequences"
     window: int | None = None
+    penalties: Penalties = field(default_factory=Penalties)
     notes: tuple[str, ...] = ()
     device: str = "cpu"
 
@@ -85,9 +87,12 @@ class SupervisedProblem:
         part = self.train.select(index)
         count = self.windows(index)
         batch, share = (part.batch, None) if count == 1 else _window(part.batch, window, count)
-        run = Run(training=True, seed=seed, states=state or {}, keep_states=count > 1)
+        watched: list[Any] | None = [] if self.penalties else None
+        run = Run(training=True, seed=seed, states=state or {}, keep_states=count > 1, outputs=watched)
         flow = self._on_device(Flow.of(batch, part.static))
         losses = self.loss_function(self.model.forward(parameters, flow, run), self._target(part.targets))
+        if watched:
+            losses = self.penalties.added(losses, watched[0], batch.offsets)
         weights = averaging_weights(self.average, batch.lengths, part.weights)
         if share is not None and self.average == "sequences":
             weights = weights * share
