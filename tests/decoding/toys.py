@@ -32,9 +32,10 @@ class Hashed:
         """(S, V) what comes after the prompts."""
         return np.stack([self.after(row) for row in self.rows])
 
-    def advance(self, parents: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    def advance(self, parents: np.ndarray | None, tokens: np.ndarray) -> np.ndarray:
         """As `NextToken.advance`."""
-        self.rows = [(*self.rows[p], int(t)) for p, t in zip(parents, tokens, strict=True)]
+        before = self.rows if parents is None else [self.rows[parent] for parent in parents]
+        self.rows = [(*row, int(token)) for row, token in zip(before, tokens, strict=True)]
         return self.first
 
     def total(self, tokens: Sequence[int], prompt: Sequence[int] = ()) -> float:

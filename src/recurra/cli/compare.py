@@ -26,16 +26,23 @@ def register(app: typer.Typer) -> None:
     app.command(name="compare")(compare)
 
 
-@o.chosen_by(*o.DATA, *o.SPLITS, *o.MODEL)
+@o.chosen_by(*o.DATA, *o.SPLITS, *o.MODEL, *o.LANGUAGE)
 def compare(
-    task: Annotated[str, typer.Argument(help="classifier or regressor.")],
+    task: Annotated[str, typer.Argument(help="classifier, regressor or language-model.")],
     data: o.Data,
     output: o.Output,
     chosen: o.Choices,
     networks: Annotated[
-        str, typer.Option(help=f"Comma-separated: {', '.join(NETWORKS)}.")
-    ] = "lstm,gru,bilstm",
-    seeds: Annotated[int, typer.Option(help="How often each network is trained.")] = 3,
+        str | None,
+        typer.Option(
+            help=f"Comma-separated: {', '.join(NETWORKS)}; lstm,gru,bilstm if left out (without bilstm for a "
+            "language model)."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="How often each network is trained; 3 if left out, 1 for language models."),
+    ] = None,
     baselines: Annotated[
         str,
         typer.Option(
@@ -71,15 +78,36 @@ def compare(
 
     Every run is kept in OUTPUT.runs; the same command goes on where it was stopped.
     """
-    from recurra.cli.building import check_task, estimator, read_data
+    from recurra.cli.building import LANGUAGE, TASKS, check_task, estimator, read_data
+    from recurra.cli.comparing_text import compare_language_models, refuse
+    from recurra.cli.corpora import language_model
     from recurra.cli.parting import parted
     from recurra.evaluation.compare import compare_parts
     from recurra.evaluation.record import save_comparison
     from recurra.storage import check_target
 
-    task = check_task(task)
+    task = check_task(task, (*TASKS, LANGUAGE))
     check_target(output)
-    names = _names(networks)
+    names = _names(networks or ("lstm,gru" if task == LANGUAGE else "lstm,gru,bilstm"))
+    wanted = baselines if baselines in ("auto", "all", "none") else listed(baselines)
+    told = None if quiet else say
+    bar = "bar" if not quiet and progress_kind(json_output=json_output) == "bar" else None
+    if task == LANGUAGE:
+        refuse({"--folds": folds > 1, "--fold-kind": fold_kind, "--learning-curve": learning_curve})
+        refuse({"--jobs": jobs > 1, "--fresh": fresh})
+        outcome, record = compare_language_models(
+            {name: language_model(_with(chosen, name)) for name in names},
+            data,
+            chosen.data,
+            output,
+            test=test,
+            seeds=seeds or 1,
+            baselines=wanted,
+            on_row=told,
+            progress=bar,
+        )
+        _tell(outcome, record, output, json_output=json_output)
+        return
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
     made = {name: estimator(task, _with(chosen, name), dataset) for name in names}
@@ -91,15 +119,19 @@ def compare(
         divided.folds,
         units=divided.units,
         notes=(divided.how,),
-        seeds=seeds,
-        baselines=baselines if baselines in ("auto", "all", "none") else listed(baselines),
+        seeds=seeds or 3,
+        baselines=wanted,
         learning_curve=learning_curve,
         jobs=jobs,
         cache=_cache(output, fresh),
-        on_row=None if quiet else say,
-        progress="bar" if not quiet and progress_kind(json_output=json_output) == "bar" else None,
+        on_row=told,
+        progress=bar,
     )
     record = save_comparison(outcome, output, reading=chosen.data)
+    _tell(outcome, record, output, json_output=json_output)
+
+
+def _tell(outcome: Any, record: dict[str, Any], output: Path, *, json_output: bool) -> None:
     if json_output:
         print_json(record)
         return

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from recurra.cli.attending import Attending
 from recurra.cli.building import UNITS, read_data
 from recurra.cli.options import Choices
 from recurra.cli.output import print_json
@@ -122,17 +123,33 @@ def tell(record: Mapping[str, Any]) -> None:
     print(f"model:  {record['model']}")
 
 
-def evaluate_language_model(
-    predictor: Any, name: str, data: Sequence[str], changes: Mapping[str, Any], *, as_json: bool
-) -> None:
-    """Score running text, each document read whole from its beginning."""
+def texts_like_training(predictor: Any, data: Sequence[str], changes: Mapping[str, Any]) -> list[str]:
+    """The documents of a corpus, read as in training, which the bundle keeps, with the given changes."""
     stored = dict(predictor.config["data"].get("reading", {}))
     documents = stored.pop("documents", predictor.config["documents"])
     kept = {key: value for key, value in stored.items() if key != "test"}
     texts = list(corpus_of(data, {**kept, **changes}, documents).whole())
     if not texts:
         raise DataError(f"{data[0]} must hold some text to score, got none")
+    return texts
+
+
+def evaluate_language_model(
+    predictor: Any,
+    name: str,
+    data: Sequence[str],
+    changes: Mapping[str, Any],
+    *,
+    attending: Attending,
+    as_json: bool,
+) -> None:
+    """Score running text, each document read whole from its beginning."""
+    texts = texts_like_training(predictor, data, changes)
     scores = predictor.scores(texts)
+    if attending:
+        files = attending.training_text
+        training = texts_like_training(predictor, [files], changes) if files else []
+        scores |= {"plain": scores["nats_per_token"], **attending.scores(predictor, texts, training)}
     if as_json:
         print_json({"model": name, "task": predictor.task, "rows": len(texts), "scores": scores})
         return

@@ -22,20 +22,45 @@ def evaluate(
     data: o.Data,
     chosen: o.Choices,
     part: o.Part = None,
+    cache: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Language model: tokens that the text said lately become likelier; window=500, weight=0.1 or "
+            "flatness=0.3; repeatable."
+        ),
+    ] = None,
+    dynamic: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Language model: go on learning from what was scored; learning_rate=1e-4, decay=0.01, "
+            "stretch=20, ...; repeatable; with --training-text."
+        ),
+    ] = None,
+    training_text: Annotated[
+        str | None, typer.Option(help="With --dynamic: text that the model was trained on.")
+    ] = None,
     json_output: o.Json = False,
 ) -> None:
-    """Score a stored model on labelled data; read as in its training unless told otherwise."""
+    """Score a stored model on labelled data; read as in its training unless told otherwise.
+
+    A language model scores running text. With --cache or --dynamic the scores are those of attending to what the
+    text said lately, and "plain" is the nats per token without.
+    """
+    from recurra.cli.attending import Attending
     from recurra.cli.reading import read_like_training
     from recurra.runtime import load
 
     predictor = load(model)
+    attending = Attending(cache=cache, dynamic=dynamic, training_text=training_text)
     if predictor.task == "language_model":
         from recurra.cli.corpora import evaluate_language_model
 
         if part is not None:
             raise InputError("--part has no effect on a language model; leave it out")
-        evaluate_language_model(predictor, model, data, chosen.data, as_json=json_output)
+        evaluate_language_model(predictor, model, data, chosen.data, attending=attending, as_json=json_output)
         return
+    if attending:
+        raise InputError("--cache, --dynamic and --training-text are for language models; leave them out")
     dataset = read_like_training(predictor, data, chosen.data)
     if part is not None:
         dataset = dataset.part(part)

@@ -34,7 +34,10 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Answer for new sequences: `{"label", "probability", "probabilities"}` or `{"value"}` per line."""
+    """Answer for new sequences: `{"label", "probability", "probabilities"}` or `{"value"}` per line.
+
+    A language model scores texts: `{"log_probability", "tokens", "nats_per_token", "perplexity"}` per document.
+    """
     from recurra.cli.reading import read_like_training, standard_input
     from recurra.runtime import load
 
@@ -49,8 +52,11 @@ def predict(
         inputs = list(text)
     elif data in (None, [], ["-"]):
         inputs = standard_input(predictor.encoder.kind)
+    elif predictor.task == "language_model":
+        from recurra.cli.corpora import texts_like_training
+
+        inputs = texts_like_training(predictor, data, chosen.data)
     else:
-        assert data is not None
         dataset = read_like_training(predictor, data, chosen.data)
         inputs, static = dataset.inputs, dataset.static
     for record in predictor.records(inputs, static, coverage=coverage):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,11 +18,11 @@ from recurra.ragged import Array
 class NextToken(Protocol):
     """A language model that has read something in each of some rows."""
 
-    def advance(self, parents: Array, tokens: Array) -> Array:
+    def advance(self, parents: Array | None, tokens: Array) -> Array:
         """Let row i, for each of n, go on from what row parents[i] has read, and read tokens[i].
 
         Returns (n, V) log-probabilities of what comes next in each row. The rows are then these n; a parent may
-        have several children or none.
+        have several children or none. None: each row goes on from itself.
         """
 
 
@@ -41,8 +41,7 @@ class Rules:
     stop: Phrases = field(default_factory=Phrases)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Token:
+class Token(NamedTuple):
     """One token of one text.
 
     row: number of the text: prompt * count + sample. log_probability: under the model, before any rule or
@@ -81,7 +80,8 @@ class Line:
             )
         if rules.never or rules.banned:
             scores = scores.copy()
-            scores[list(rules.never)] = -np.inf
+            for token in rules.never:
+                scores[token] = -np.inf
             if rules.banned:
                 scores[rules.banned.completing(self.banned)] = -np.inf
         return scores
@@ -90,9 +90,13 @@ class Line:
         """Write a token; tells whether the text ends with it."""
         self.read.append(token)
         self.written += 1
-        self.banned = rules.banned.after(self.banned, token)
-        self.stop = rules.stop.after(self.stop, token)
-        return self.written == length or token == rules.end or rules.stop.any_met(self.stop)
+        last = self.written == length or token == rules.end
+        if rules.banned:
+            self.banned = rules.banned.after(self.banned, token)
+        if rules.stop:
+            self.stop = rules.stop.after(self.stop, token)
+            last = last or rules.stop.any_met(self.stop)
+        return last
 
 
 def write(
@@ -113,27 +117,24 @@ def write(
         for row, prompt in enumerate(prompt for prompt in prompts for _ in range(asked.count))
     ]
     uniforms = [] if asked.seed is None else [Uniforms(asked.seed, line.row % asked.count) for line in lines]
-    parents, log_probs = (
-        np.repeat(np.arange(len(prompts)), asked.count),
-        np.repeat(first, asked.count, axis=0),
-    )
+    parents: Array | None = np.repeat(np.arange(len(prompts)), asked.count)
+    log_probs = np.repeat(first, asked.count, axis=0)
     while lines:
-        tokens, lasts = np.empty(len(lines), dtype=np.int64), np.empty(len(lines), dtype=bool)
-        for place, line in enumerate(lines):
-            scores = line.allowed(log_probs[place], asked, rules)
-            tokens[place] = _choose(scores, asked, uniforms[line.row] if uniforms else None)
-            lasts[place] = line.take(int(tokens[place]), asked.length, rules)
-            yield Token(
-                row=line.row,
-                token=int(tokens[place]),
-                log_probability=float(log_probs[place, tokens[place]]),
-                last=bool(lasts[place]),
-            )
-        going = np.flatnonzero(~lasts)
-        lines = [lines[place] for place in going]
+        tokens, lasts = [], []
+        for line, row in zip(lines, log_probs, strict=True):
+            scores = line.allowed(row, asked, rules)
+            token = _choose(scores, asked, uniforms[line.row] if uniforms else None)
+            last = line.take(token, asked.length, rules)
+            yield Token(line.row, token, float(row[token]), last)
+            tokens.append(token)
+            lasts.append(last)
+        if any(lasts):
+            going = [place for place, last in enumerate(lasts) if not last]
+            lines, tokens = [lines[place] for place in going], [tokens[place] for place in going]
+            parents = np.array(going, dtype=np.int64) if parents is None else parents[going]
         if lines:
-            log_probs = model.advance(parents[going], tokens[going])
-            parents = np.arange(len(lines))
+            log_probs = model.advance(parents, np.array(tokens, dtype=np.int64))
+            parents = None
 
 
 def _choose(scores: Array, asked: Generation, uniforms: Uniforms | None) -> int:

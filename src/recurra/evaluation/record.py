@@ -204,7 +204,7 @@ def comparison_record(outcome: Comparison) -> dict[str, Any]:
         "main_score": outcome.judge.score,
         "differences": made["differences"],
         "data": data_record(outcome.parts, outcome.best),
-        "rows": [_row(row) for row in made["rows"]],
+        "rows": [seeds_by_measure(row) for row in made["rows"]],
         "models": [_entry_record(row, outcome) for row in outcome.rows if row.members == 1],
         "settings": {
             "seeds": len(outcome.row(outcome.winner).seeds),
@@ -216,7 +216,7 @@ def comparison_record(outcome: Comparison) -> dict[str, Any]:
     }
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+def seeds_by_measure(row: Mapping[str, Any]) -> dict[str, Any]:
     """Seeds by measure, as the figures take them."""
     measures = list(row["seeds"][0])
     return {**row, "seeds": {measure: [scores[measure] for scores in row["seeds"]] for measure in measures}}
@@ -263,7 +263,7 @@ def _entry_record(row: Entry, outcome: Comparison) -> dict[str, Any]:
 def save_comparison(outcome: Comparison, folder: str | Path, *, reading: Mapping[str, Any]) -> dict[str, Any]:
     """Save the winner as a bundle in `folder`, with the page, the table and its history beside it."""
     extras = {"report.html": render(compare_report(comparison_record(outcome))).encode("utf-8", "replace")}
-    return _saved(outcome, outcome.winner, folder, outcome.to_dict(), reading=reading, extras=extras)
+    return save_row(outcome, outcome.winner, folder, outcome.to_dict(), reading=reading, extras=extras)
 
 
 def save_tuned(
@@ -278,11 +278,11 @@ def save_tuned(
         "trials.json": json.dumps(_plain(record["search"]), indent=1).encode(),
     }
     name = ASKED if tuned.gain is None else TUNED
-    made = _saved(outcome, name, folder, record, reading=reading, extras=extras)
+    made = save_row(outcome, name, folder, record, reading=reading, extras=extras)
     return {**made, "config": str(Path(made["model"]) / "recurra.toml")}
 
 
-def _saved(
+def save_row(
     outcome: Comparison,
     name: str,
     folder: str | Path,
@@ -291,6 +291,7 @@ def _saved(
     reading: Mapping[str, Any],
     extras: Mapping[str, bytes],
 ) -> dict[str, Any]:
+    """Save the model of one row of a comparison as a bundle, with `record` as metrics.json beside it."""
     row = outcome.row(name)
     model = row.estimator
     assert model is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,13 +11,17 @@ from recurra import kernels
 from recurra.errors import InputError
 from recurra.graph.run import Flow, Run
 from recurra.ragged import Array, Ragged
+from recurra.runtime.generating import Generating
 from recurra.runtime.predictor import CHUNK_TOKENS, Predictor, chunks
+
+if TYPE_CHECKING:
+    from recurra.runtime.neural_cache import NeuralCache
 
 CHUNK_NUMBERS = 1 << 23
 """Scores of tokens (float32) that are held at a time."""
 
 
-class LanguageModelPredictor(Predictor):
+class LanguageModelPredictor(Generating, Predictor):
     """log p(token | all tokens before it in its document), by a softmax over the vocabulary and the boundary.
 
     The model reads the boundary, then the tokens; after each it says what comes next. `config["ends"]` tells
@@ -50,32 +54,45 @@ class LanguageModelPredictor(Predictor):
         values = np.insert(np.asarray(batch.values, dtype=np.int64), batch.offsets[:-1], self.boundary)
         return Ragged(values=values, offsets=batch.offsets + np.arange(len(batch.offsets)))
 
-    def log_probabilities(self, texts: Sequence[str]) -> Ragged:
+    def log_probabilities(self, texts: Sequence[str], *, cache: NeuralCache | None = None) -> Ragged:
         """The natural logarithm of the probability of each token of each text, in order, float32.
 
         Where ends are predicted the last number of a text is that of its end. A token that the vocabulary does not
-        know counts as the unknown token. The texts do not see each other.
+        know counts as the unknown token. The texts do not see each other. cache: what a text said lately makes it
+        likelier, see `NeuralCache`; None: the model alone.
         """
-        return self.log_probabilities_of(self.encode(texts))
+        return self.log_probabilities_of(self.encode(texts), cache=cache)
 
-    def log_probabilities_of(self, batch: Ragged) -> Ragged:
+    def log_probabilities_of(self, batch: Ragged, *, cache: NeuralCache | None = None) -> Ragged:
         """As `log_probabilities`, for what `encode` gives."""
-        losses = np.concatenate([np.zeros(0, np.float32), *self._losses(batch)])
-        if self.ends:
-            return Ragged(values=-losses, offsets=batch.offsets)
-        kept = np.ones(len(losses), dtype=bool)
-        kept[batch.offsets[1:] - 1] = False
-        return Ragged(values=-losses[kept], offsets=batch.offsets - np.arange(len(batch.offsets)))
+        parts = self._parts(batch) if cache is None else self._cached_parts(batch, cache)
+        return self.foretold(batch, np.concatenate([np.zeros(0, np.float32), *parts]))
 
-    def _losses(self, batch: Ragged) -> Iterator[Array]:
-        """What each step of the batch gives to the next one of its document (to the boundary after its last)."""
-        ids = np.asarray(batch.values)
-        following = np.append(ids[1:], self.boundary)
+    def foretold(self, batch: Ragged, values: Array) -> Ragged:
+        """Of a number for what follows each step, those that count: not the ends, where ends are not predicted."""
+        if self.ends:
+            return Ragged(values=values, offsets=batch.offsets)
+        kept = np.ones(len(values), dtype=bool)
+        kept[batch.offsets[1:] - 1] = False
+        return Ragged(values=values[kept], offsets=batch.offsets - np.arange(len(batch.offsets)))
+
+    def following(self, batch: Ragged) -> Array:
+        """(N,) the id after each step of encoded texts: the boundary after the last of each."""
+        following = np.append(np.asarray(batch.values)[1:], self.boundary)
         following[batch.offsets[1:] - 1] = self.boundary
+        return following
+
+    def _parts(self, batch: Ragged) -> Iterator[Array]:
+        following = self.following(batch)
         place = 0
         for logits in self.walk(batch):
-            yield kernels.cross_entropy(logits, following[place : place + len(logits)])
+            yield -kernels.cross_entropy(logits, following[place : place + len(logits)])
             place += len(logits)
+
+    def _cached_parts(self, batch: Ragged, cache: NeuralCache) -> Iterator[Array]:
+        from recurra.runtime.neural_cache import cached_log_probabilities
+
+        return cached_log_probabilities(self, batch, self.following(batch), cache)
 
     def walk(self, batch: Ragged) -> Iterator[Array]:
         """What leaves the model after each step of a batch, (n, outputs) at a time, in order."""

@@ -23,6 +23,8 @@ LOWER_IS_BETTER = (
     "brier",
     "ece",
     "perplexity",
+    "nats",
+    "bits",
     "wer",
     "cer",
     "gap",

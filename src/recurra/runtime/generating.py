@@ -1,0 +1,48 @@
+"""What a language model offers to those who want it to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from recurra.errors import SpecError
+
+if TYPE_CHECKING:
+    from recurra.runtime.language_model import LanguageModelPredictor
+    from recurra.runtime.writing import Writer, Written
+
+
+class Generating:
+    """Part of `LanguageModelPredictor`: texts that go on from a prompt."""
+
+    def generate(self, prompt: str = "", **options: Any) -> str:
+        """Write on from a prompt; returns what comes after it.
+
+        options: those of `recurra.decoding.generation.Generation`: length, temperature, seed, beam, stop, ... The
+        same seed gives the same text, at any thread count. A prompt of unknown words is read as such; an empty one
+        begins a document. Raises SpecError for options that make no sense together, and for texts to ban, require
+        or stop at that the vocabulary cannot spell; DataError where they leave nothing to write.
+        """
+        return self._one(options).texts([prompt])[0][0].text
+
+    def pieces(self, prompt: str = "", **options: Any) -> Iterator[str]:
+        """As `generate`, in pieces that come as soon as they are certain; joined they are the text."""
+        return self._one(options).pieces(prompt)
+
+    def generations(self, prompts: Sequence[str], **options: Any) -> list[list[Written]]:
+        """For each of several prompts `count` texts, with their log-probabilities; of a beam, the best first.
+
+        Each text is the same as if it were written alone.
+        """
+        return self._writer(options).texts(prompts)
+
+    def _one(self, options: Mapping[str, Any]) -> Writer:
+        if options.get("count", 1) != 1:
+            raise SpecError(f"count={options['count']!r} needs generations(), which returns several texts")
+        return self._writer(options)
+
+    def _writer(self, options: Mapping[str, Any]) -> Writer:
+        from recurra.decoding.generation import Generation
+        from recurra.runtime.writing import Writer
+
+        return Writer(cast("LanguageModelPredictor", self), Generation.from_dict(options))
