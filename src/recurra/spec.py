@@ -259,6 +259,10 @@ class Training(Spec):
     decay_recurrent: whether recurrent weights decay too.
     gradient_clip: largest gradient norm (or value) per step; None: no clipping. Usual: 1-10.
     clip_by: "norm" (global norm of all gradients) or "value" (each number).
+    layer_decay: what the learning rate of each part of the model is of that of the part above it; 1: all alike. For
+        fine-tuning (Howard & Ruder 2018: 1/2.6). Usual: 0.3-1.
+    unfreeze: "all" parts learn from the first epoch on, or "gradual": only the head in the first, and one part more,
+        from the top, in each that follows (Howard & Ruder 2018).
     accumulate: batches whose gradients are averaged before one step.
     schedule: "constant", "step" (times `decay_factor` every `decay_every` epochs), "cosine" (to 0),
         "one_cycle" (up over the first 30%, then down), "plateau" (times `decay_factor` after `decay_every`
@@ -295,6 +299,8 @@ class Training(Spec):
     decay_recurrent: bool = option(True, bool)
     gradient_clip: float | None = option(5.0, float, low=0.0, open_low=True, optional=True, usual="1-10")
     clip_by: str = option("norm", str, choices=("norm", "value"))
+    layer_decay: float = option(1.0, float, low=0.0, high=1.0, open_low=True, usual="0.3-1")
+    unfreeze: str = option("all", str, choices=("all", "gradual"))
     accumulate: int = option(1, int, low=1)
     schedule: str = option("constant", str, choices=SCHEDULES)
     decay_every: int | None = option(None, int, low=1, optional=True)

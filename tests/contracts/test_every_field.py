@@ -55,6 +55,8 @@ TRAINING: dict[str, tuple[dict[str, Any], Any]] = {
     "decay_recurrent": ({"optimizer": "adamw", "weight_decay": 0.5}, False),
     "gradient_clip": ({}, 0.01),
     "clip_by": ({"gradient_clip": 0.01}, "value"),
+    "layer_decay": ({}, 0.3),
+    "unfreeze": ({}, "gradual"),
     "accumulate": ({}, 2),
     "schedule": ({}, "cosine"),
     "decay_every": ({"schedule": "step", "decay_every": 5}, 1),

@@ -38,6 +38,9 @@ class Classifier(SequenceEstimator):
         chosen on validation by the F1 of the second class (per label) or by `costs`, and stored.
     costs: (cost of a false alarm, cost of a miss) for threshold="cost".
     validation: share set aside where no validation data is given.
+    pretrained: a `LanguageModel` that has learnt, or the path of a stored one: training starts from its embedding and
+        its recurrent layers, with its vocabulary. `network` and `inputs` are then its own, or left out. See
+        `Training.unfreeze` and `Training.layer_decay`.
 
     Learnt: `classes_`, `history_`, `threshold_`, `parameters_`, `encoder_`, `predictor_`.
     """
@@ -56,6 +59,7 @@ class Classifier(SequenceEstimator):
         threshold: float | str | None = None,
         costs: tuple[float, float] | None = None,
         validation: float = 0.2,
+        pretrained: Any = None,
     ) -> None:
         self.network = network
         self.training = training
@@ -65,6 +69,7 @@ class Classifier(SequenceEstimator):
         self.threshold = threshold
         self.costs = costs
         self.validation = validation
+        self.pretrained = pretrained
 
     @property
     def classes_(self) -> Array:

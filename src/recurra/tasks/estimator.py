@@ -16,11 +16,13 @@ from recurra.errors import InputError, SpecError
 from recurra.metrics import higher_is_better
 from recurra.metrics.calibrated import Conformal
 from recurra.ragged import Array, Ragged
+from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.predictor import Head, StaticScaler, build_model
 from recurra.spec import Network, Training
 from recurra.tasks.learner import Learner
 from recurra.tasks.materials import Materials, materials, split_validation
 from recurra.tasks.penalties import Penalties
+from recurra.tasks.pretrained import checked_inputs, donor_of, network_for, taken_over
 from recurra.tasks.problem import Examples, SupervisedProblem, fingerprint
 from recurra.training import fit
 from recurra.training.callbacks import Callback
@@ -37,6 +39,8 @@ class SequenceEstimator(Learner):
     inputs: InputSpec | None
     pooling: str
     validation: float
+    pretrained: Any = None
+    _donor: LanguageModelPredictor | None = None
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
@@ -79,6 +83,9 @@ class SequenceEstimator(Learner):
         network, training = (self._spec("network"), self._spec("training"))
         assert isinstance(network, Network)
         assert isinstance(training, Training)
+        self._donor = None if self.pretrained is None else donor_of(self.pretrained)
+        if self._donor is not None:
+            network = network_for(None if self.network is None else network, self._donor)
         train, held = self._materials(inputs, targets, static, sample_weight, validation_data, training)
         self._learn_encoders(network, train)
         examples, notes, window = self._examples(train, training, network)
@@ -122,9 +129,12 @@ class SequenceEstimator(Learner):
 
     def _learn_encoders(self, network: Network, train: Materials) -> None:
         """Fit everything that is learnt from data before training, on the training split alone."""
-        spec = self.inputs if self.inputs is not None else _default_spec(train)
         self.network_ = network.resolved()
-        self.encoder_: Encoder = spec.fit(train.inputs, train.features or None)
+        if self._donor is None:
+            spec = self.inputs if self.inputs is not None else _default_spec(train)
+            self.encoder_: Encoder = spec.fit(train.inputs, train.features or None)
+        else:
+            self.encoder_ = checked_inputs(self.inputs, self._donor)
         self.target_ = self._fit_target(train.targets)
         scaler = None if train.static is None else StaticScaler.fit(train.static, train.static_names)
         self.head_ = Head(outputs=self._outputs(), pooling=self.pooling, static=scaler)
@@ -197,7 +207,7 @@ class SequenceEstimator(Learner):
             train=weighted,
             loss_function=self._loss(training),
             scorer=scorer,
-            parameters=self.model_.initial(training.seed),
+            parameters=self._initial(training),
             monitor=monitor,
             higher_is_better=higher_is_better(monitor),
             fingerprint=self._fit_fingerprint(weighted, held),
@@ -207,6 +217,11 @@ class SequenceEstimator(Learner):
             notes=notes,
             device=self.device_,
         )
+
+    def _initial(self, training: Training) -> dict[str, Array]:
+        """Starting values: drawn, or those of the pretrained model where it has them."""
+        drawn = self.model_.initial(training.seed)
+        return drawn if self._donor is None else taken_over(drawn, self._donor)
 
     def _fit_fingerprint(self, train: Examples, held: Examples) -> str:
         data = (
@@ -219,7 +234,7 @@ class SequenceEstimator(Learner):
             held.static,
         )
         specs = (self.network_.to_dict(), self.encoder_.to_record(), self.head_.to_record(), self._config())
-        return fingerprint(*data, *specs)
+        return fingerprint(*data, *specs, None if self._donor is None else self._donor.identity)
 
     def _weighted(self, train: Examples, training: Training) -> Examples:
         if training.class_weight is not None:

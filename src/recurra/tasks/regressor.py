@@ -32,7 +32,7 @@ class Regressor(SequenceEstimator):
     ŷ = W · [dropout(pool(recurrence(x))), static] + b, learnt on standardised targets and given back in their
     own units.
 
-    network, training, inputs, validation: as `Classifier`.
+    network, training, inputs, validation, pretrained: as `Classifier`.
     pooling: "mean", "last", "max" or "attention".
     loss: "squared" (the mean), "absolute" (the median) or "huber" (squared up to one standard deviation of the
         targets, absolute beyond).
@@ -52,6 +52,7 @@ class Regressor(SequenceEstimator):
         pooling: str = "mean",
         loss: str = "squared",
         validation: float = 0.2,
+        pretrained: Any = None,
     ) -> None:
         self.network = network
         self.training = training
@@ -59,6 +60,7 @@ class Regressor(SequenceEstimator):
         self.pooling = pooling
         self.loss = loss
         self.validation = validation
+        self.pretrained = pretrained
 
     def _fit_target(self, targets: Any) -> NumberEncoder:
         if self.loss not in LOSSES:

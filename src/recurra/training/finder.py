@@ -74,7 +74,7 @@ def _gains(
 ) -> Iterator[float]:
     """Train step by step and yield the gain before each; ends early where the loss has doubled or is not finite."""
     parameters, untrained = make_leaves(problem.parameters, device), make_leaves(problem.parameters, device)
-    optimizer = make_optimizer(training, parameters, problem.roles)
+    optimizer = make_optimizer(training, parameters, problem.roles, problem.layers)
     worse = 0.0
     for place, batches in zip(range(steps), _endless(problem, training), strict=False):
         seed = mixed_seed(training.seed, -1, place)

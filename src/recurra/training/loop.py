@@ -14,7 +14,7 @@ from recurra.training.callbacks import Callback, EpochEvent, StepEvent
 from recurra.training.fitted import Fitted
 from recurra.training.gradients import Pass, clip_gradients, compute_gradients, make_leaves, norms_by_layer
 from recurra.training.monitor import Monitor
-from recurra.training.optimizers import make_optimizer
+from recurra.training.optimizers import depths, make_optimizer
 from recurra.training.problem import IndexArray, Problem
 from recurra.training.schedules import Place, rate_at
 from recurra.training.state import Snapshot, State, all_finite, restore, snapshot
@@ -44,7 +44,8 @@ class Loop:
         self.problem, self.training, self.device = problem, training.resolved(), device
         self.callbacks = tuple(callbacks)
         self.parameters = make_leaves(problem.parameters, device)
-        self.optimizer = make_optimizer(self.training, self.parameters, problem.roles)
+        self.optimizer = make_optimizer(self.training, self.parameters, problem.roles, problem.layers)
+        self._depths = depths(problem.layers)
         rate = training.learning_rate
         self.state = State(
             monitor=Monitor.of(problem, training),
@@ -116,6 +117,7 @@ class Loop:
         windows = max(self.problem.windows(index) for index in batches)
         seed = mixed_seed(training.seed, state.epoch, state.step)
         self.optimizer.clear()
+        self._freeze()
         done = compute_gradients(
             self.problem, self.parameters, batches, seed=seed, window=state.window, carried=state.carried
         )
@@ -132,6 +134,12 @@ class Loop:
         self._tell(lambda callback: callback.on_step(event))
         if state.bad_in_row >= training.max_bad_steps:
             self._give_up()
+
+    def _freeze(self) -> None:
+        """Let only those parts learn that it is the time of."""
+        if self.training.unfreeze == "gradual":
+            for name, parameter in self.parameters.items():
+                parameter.requires_grad_(self._depths[name] <= self.state.epoch)
 
     def _place(self, steps: int, windows: int) -> Place:
         state = self.state

@@ -121,15 +121,20 @@ def _decayed(parameter: torch.Tensor, gradient: torch.Tensor, step: Step) -> tor
 class Optimizer:
     """One rule over all parameters of a model.
 
-    parameters: name -> leaf tensor, changed in place by `step`. decays: name -> weight decay. A parameter
-    without a gradient is left alone. `slots` (by parameter, then by name) and `steps` are its whole
-    memory.
+    parameters: name -> leaf tensor, changed in place by `step`. decays: name -> weight decay; factors: name -> what
+    the learning rate is multiplied by; None: 1 for all. A parameter without a gradient is left alone. `slots` (by
+    parameter, then by name) and `steps` are its whole memory.
     """
 
     def __init__(
-        self, rule: Rule, parameters: Mapping[str, torch.Tensor], decays: Mapping[str, float]
+        self,
+        rule: Rule,
+        parameters: Mapping[str, torch.Tensor],
+        decays: Mapping[str, float],
+        factors: Mapping[str, float] | None = None,
     ) -> None:
         self.rule, self.parameters, self.decays = rule, parameters, decays
+        self.factors = factors or dict.fromkeys(parameters, 1.0)
         self.slots = {name: rule.start(parameter.detach()) for name, parameter in parameters.items()}
         self.steps = 0
 
@@ -140,7 +145,8 @@ class Optimizer:
         with flushed_subnormals():
             for name, parameter in self.parameters.items():
                 if parameter.grad is not None:
-                    told = Step(number=self.steps, rate=rate, decay=self.decays[name], scale=scale)
+                    own = rate * self.factors[name]
+                    told = Step(number=self.steps, rate=own, decay=self.decays[name], scale=scale)
                     self.rule.update(parameter, parameter.grad, self.slots[name], told)
 
     def clear(self) -> None:
@@ -160,7 +166,10 @@ class Optimizer:
 
 
 def make_optimizer(
-    training: Training, parameters: Mapping[str, torch.Tensor], roles: Mapping[str, str]
+    training: Training,
+    parameters: Mapping[str, torch.Tensor],
+    roles: Mapping[str, str],
+    layers: Mapping[str, str] | None = None,
 ) -> Optimizer:
     """Return the optimizer that `training` asks for; biases, norms and learnt states never decay."""
     momentum = training.momentum or 0.0
@@ -171,7 +180,17 @@ def make_optimizer(
         "rmsprop": RmsProp(momentum=momentum),
     }
     decays = {name: decay_of(training, roles[name]) for name in parameters}
-    return Optimizer(rules[training.optimizer], parameters, decays)
+    factors = {name: training.layer_decay**depth for name, depth in depths(layers or {}).items()}
+    return Optimizer(rules[training.optimizer], parameters, decays, factors)
+
+
+def depths(layers: Mapping[str, str]) -> dict[str, int]:
+    """Parameter name -> how many parts of the model stand above its own: 0 for the head.
+
+    layers: parameter name -> part, from the input to the head.
+    """
+    order = list(dict.fromkeys(layers.values()))
+    return {name: len(order) - 1 - order.index(layer) for name, layer in layers.items()}
 
 
 def decay_of(training: Training, role: str) -> float:

@@ -1,0 +1,92 @@
+"""What a classifier of film reviews gains from a language model of the same reviews' text.
+
+    python benchmarks/fine_tuning.py ../shared/data/imdb_10k/aclImdb_id_lt_2500.tar.gz [--rows 2500] [--keep DIR]
+
+A language model over words learns from the text of the training reviews alone. Then the same network classifies the
+reviews: from a random start, and from the language model's embedding and recurrent layers with gradual unfreezing and
+rates that fall by layer. Both have the same vocabulary, split, epochs and seeds. Told: test accuracy of every run,
+and a paired bootstrap over the test reviews of the difference, averaged over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import recurra as rc
+from recurra.metrics.significance import paired_bootstrap
+
+NETWORK = rc.Network(hidden_size=128, num_layers=1, embedding_size=100, input_dropout=0.3, output_dropout=0.4)
+INPUTS = rc.Words(min_count=3, max_size=8000, clean_html=True)
+
+
+def language_model(texts: list[str], epochs: int, folder: Path) -> rc.LanguageModel:
+    """Trained on the texts, or taken from `folder`, where it was before."""
+    if not (folder / "config.json").exists():
+        training = rc.Training(
+            epochs=epochs, batch_size=32, sequence_length=60, learning_rate=0.005, schedule="one_cycle"
+        )
+        made = rc.LanguageModel(NETWORK, training, INPUTS, validation=0.05)
+        made.fit(texts, folder=folder.with_name(folder.name + ".training"), resume=True, progress="lines")
+        made.save(folder)
+    return rc.LanguageModel.load(folder)
+
+
+def right_answers(
+    data: Any, test: Any, seed: int, epochs: int, donor: rc.LanguageModel, *, tuned: bool
+) -> Any:
+    """(S,) whether each test review was classified rightly."""
+    training = rc.Training(
+        epochs=epochs,
+        batch_size=32,
+        sequence_length=200,
+        learning_rate=0.003,
+        schedule="one_cycle",
+        seed=seed,
+    )
+    if tuned:
+        training = training.replace(unfreeze="gradual", layer_decay=0.4)
+        made = rc.Classifier(NETWORK, training, pretrained=donor)
+    else:
+        made = rc.Classifier(NETWORK, training, INPUTS)
+    begin = time.perf_counter()
+    made.fit(data.inputs, data.targets)
+    right = np.asarray(made.predict(test.inputs)) == np.asarray(test.targets)
+    start = "language model" if tuned else "random"
+    print(f"seed {seed}, {start}: {right.mean():.4f} in {time.perf_counter() - begin:.0f} s", flush=True)
+    return right
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data")
+    parser.add_argument("--rows", type=int, default=5000, help="labelled training reviews")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--language-epochs", type=int, default=4)
+    parser.add_argument("--keep", type=Path, default=Path("fine-tuning"))
+    chosen = parser.parse_args()
+    data = rc.read(chosen.data)
+    train, test = data.part("train"), data.part("test")
+    donor = language_model(list(train.inputs), chosen.language_epochs, chosen.keep / "language-model")
+    rows = np.random.default_rng(0).permutation(len(train))[: chosen.rows]
+    labelled = train.select(np.sort(rows))
+    pairs = [
+        [right_answers(labelled, test, seed, chosen.epochs, donor, tuned=tuned) for tuned in (True, False)]
+        for seed in range(chosen.seeds)
+    ]
+    tuned, random = (np.mean([pair[place] for pair in pairs], axis=0) for place in (0, 1))
+    found = paired_bootstrap(tuned, random)
+    record = {"rows": chosen.rows, "language_model": float(tuned.mean()), "random": float(random.mean())}
+    print(json.dumps({**record, "test": str(found)}))
+
+
+if __name__ == "__main__":
+    main()
