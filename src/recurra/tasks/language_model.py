@@ -228,6 +228,10 @@ class LanguageModel(Learner):
         found: Ragged = self.predictor_.log_probabilities(texts)
         return found
 
+    def generate(self, prompt: str = "", **options: Any) -> str:
+        """Write on from a prompt, as `LanguageModelPredictor.generate`."""
+        return str(self.predictor_.generate(prompt, **options))
+
     @property
     def _default_monitor(self) -> str:
         return "perplexity"
