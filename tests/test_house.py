@@ -139,6 +139,8 @@ def test_public_names_are_these():
         *(
             "Regressor",
             "Signal",
+            "Tagger",
+            "Tokens",
             "Training",
             "Words",
             "compare",

@@ -26,6 +26,8 @@ _HOMES = {
     "RecurraError": "recurra.errors",
     "Regressor": "recurra.tasks.regressor",
     "Signal": "recurra.data.signal",
+    "Tagger": "recurra.tasks.tagger",
+    "Tokens": "recurra.data.tokens",
     "Training": "recurra.spec",
     "Words": "recurra.data.text",
     "compare": "recurra.evaluation.compare",
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from recurra.data.reading import read
     from recurra.data.signal import Signal
     from recurra.data.text import BPE, Characters, Words
+    from recurra.data.tokens import Tokens
     from recurra.errors import RecurraError
     from recurra.evaluation.advice import inspect
     from recurra.evaluation.compare import Comparison, compare
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from recurra.tasks.classifier import Classifier
     from recurra.tasks.language_model import LanguageModel
     from recurra.tasks.regressor import Regressor
+    from recurra.tasks.tagger import Tagger
 
 
 def __getattr__(name: str) -> Any:

@@ -169,11 +169,21 @@ class Ragged:
         return positions
 
     def span(self, begin: int, end: int) -> Ragged:
-        """Return the values from `begin` up to `end` as one sequence: a view, nothing is copied."""
-        if isinstance(self.values, Ragged):
-            raise DataError("span needs flat values, got a Ragged inside a Ragged; go through .values")
+        """Return the values from `begin` up to `end` as one sequence; of flat values a view, nothing is copied."""
         columns = {name: column[begin:end] for name, column in self.columns.items()}
-        return Ragged(values=self.values[begin:end], offsets=_offsets_of([end - begin]), columns=columns)
+        whole = self.values
+        values = whole.select(np.arange(begin, end)) if isinstance(whole, Ragged) else whole[begin:end]
+        return Ragged(values=values, offsets=_offsets_of([end - begin]), columns=columns)
+
+    def cut(self, begin: Array, end: Array) -> Ragged:
+        """Return of every sequence its elements from `begin` up to `end`, (S,) places inside of it."""
+        lengths = np.asarray(end, dtype=np.int64) - begin
+        offsets = _offsets_of(lengths)
+        rows = np.arange(int(offsets[-1]), dtype=np.int64)
+        rows += np.repeat(self.offsets[:-1] + begin - offsets[:-1], lengths)
+        values = self.values.select(rows) if isinstance(self.values, Ragged) else self.values[rows]
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return Ragged(values=values, offsets=offsets, columns=columns)
 
     def permute(self, order: Sequence[int] | Array) -> Ragged:
         """Return the sequences in another order; `order` must name each exactly once."""

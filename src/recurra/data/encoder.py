@@ -39,6 +39,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "characters": ("recurra.data.text", "Characters"),
     "bpe": ("recurra.data.text", "BPE"),
     "bytes": ("recurra.data.bytes", "Bytes"),
+    "tokens": ("recurra.data.tokens", "Tokens"),
     "signal": ("recurra.data.signal", "Signal"),
     "events": ("recurra.data.events", "Events"),
 }
@@ -89,6 +90,11 @@ class Encoder(ABC):
     @abstractmethod
     def vocabularies(self) -> dict[str, int]:
         """Number of ids, with the unknown one, per categorical column: "tokens" for text, none for signals."""
+
+    @property
+    def spelling(self) -> dict[str, Any] | None:
+        """By what the reading of characters is built, where the kind is "spelt"; else None."""
+        return None
 
     @property
     @abstractmethod
@@ -244,11 +250,8 @@ def truncated(batch: Ragged, limit: int | None, side: str) -> Ragged:
     if limit is None or not len(batch) or int(batch.lengths.max()) <= limit:
         return batch
     lengths = np.minimum(batch.lengths, limit)
-    begin = batch.offsets[:-1] if side == "end" else batch.offsets[1:] - lengths
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    rows = np.arange(int(offsets[-1]), dtype=np.int64) + np.repeat(begin - offsets[:-1], lengths)
-    columns = {name: column[rows] for name, column in batch.columns.items()}
-    return Ragged(values=np.asarray(batch.values)[rows], offsets=offsets, columns=columns)
+    begin = np.zeros_like(lengths) if side == "end" else batch.lengths - lengths
+    return batch.cut(begin, begin + lengths)
 
 
 def _spec_class(kind: str) -> type[InputSpec]:

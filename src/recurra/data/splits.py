@@ -78,7 +78,7 @@ def stratified(targets: Any, shares: Shares = SHARES, seed: int = 0) -> Split:
     """Split at random with every class in the parts by its share.
 
     Numbers are stratified by tenths of their range of ranks, several labels per sequence by the rarest of
-    them, targets of several numbers not at all. Of a class of two, one is in train and one in test, and a
+    them, targets of several numbers or of one per step not at all. Of a class of two, one is in train and one in test, and a
     single one is in train. Raises DataError where shares are not three numbers from 0 that add up to 1.
     """
     chosen = check_shares(shares)
@@ -214,6 +214,8 @@ def strata_of(targets: Any) -> Index:
     items = targets.tolist() if isinstance(targets, np.ndarray) else list(targets)
     if items and all(isinstance(item, (tuple, set, frozenset, list)) for item in items):
         return _rarest(items)
+    if any(isinstance(item, np.ndarray) for item in items):
+        return np.zeros(len(items), dtype=np.int64)
     return group_codes(items)[0]
 
 

@@ -190,19 +190,22 @@ class NextToken:
 TargetEncoder: TypeAlias = LabelEncoder | MultiLabelEncoder | NumberEncoder | NextToken
 
 
-def target_from_record(record: Mapping[str, Any]) -> TargetEncoder:
+def target_from_record(record: Mapping[str, Any]) -> Any:
     """Build the target encoder that `to_record` describes; raises CorruptBundleError."""
+    from recurra.data.step_targets import StepLabels, StepNumbers
+
     kinds: dict[Any, Any] = {
         "label": LabelEncoder,
         "multilabel": MultiLabelEncoder,
         "number": NumberEncoder,
         "next": NextToken,
+        "step labels": StepLabels,
+        "step numbers": StepNumbers,
     }
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if not isinstance(kind, str) or kind not in kinds:
         raise CorruptBundleError(f"target record must be of kind {', '.join(kinds)}, got {kind!r}")
-    made: TargetEncoder = kinds[kind].from_record(record)
-    return made
+    return kinds[kind].from_record(record)
 
 
 def _rows(targets: Any) -> list[Any]:

@@ -97,6 +97,13 @@ def sound(text: str) -> str:
     return _UNSOUND.sub("\ufffd", text) if _UNSOUND.search(text) else text
 
 
+def normalized_form(text: str, form: str) -> str:
+    """Return the text in a Unicode normal form of `FORMS`."""
+    if form == "none" or text.isascii():
+        return text
+    return unicodedata.normalize("NFKC" if form == "NFKC" else "NFC", text)
+
+
 def without_tags(text: str) -> str:
     """Return the text with HTML tags as single spaces, as the pipeline's own first rule has it."""
     return _TAGS.sub(" ", text) if "<" in text else text

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import SpecError
+from recurra.graph.chain import Chain
 from recurra.graph.embed import Embed, EmbedColumns
 from recurra.graph.head import Dense, Dropout, JoinStatic, TiedDense
 from recurra.graph.node import Node, Parameter
 from recurra.graph.pool import Pool
 from recurra.graph.recur import Recur
 from recurra.graph.run import Flow, Parameters, Run
+from recurra.graph.spell import Spell
 from recurra.ragged import Array
 from recurra.spec import Network
 
@@ -25,16 +27,18 @@ DEFAULT_EMBEDDING = 100
 class InputShape:
     """What an encoder hands to the model.
 
-    kind: "tokens", "features" or "events".
+    kind: "tokens", "spelt" (words that are read by their characters too), "features" or "events".
     width: number of numeric features per step.
     vocabularies: column -> number of ids ("tokens" for text).
     static: number of features per sequence.
+    spelling: of spelt words, by what their nodes are built (see `graph.spell.Spell`), else None.
     """
 
     kind: str
     width: int = 0
     vocabularies: Mapping[str, int] = None  # type: ignore[assignment]
     static: int = 0
+    spelling: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vocabularies", dict(self.vocabularies or {}))
@@ -91,11 +95,18 @@ def _part_of(name: str) -> str:
 
 
 def sequence_model(
-    network: Network, inputs: InputShape, *, outputs: int, pooling: str | None, precision: str = "float32"
+    network: Network,
+    inputs: InputShape,
+    *,
+    outputs: int,
+    pooling: str | None,
+    chain: Sequence[int] = (),
+    precision: str = "float32",
 ) -> Model:
     """Build embedding, recurrent stack, pooling and head.
 
     pooling: one of `POOLINGS`, or None for an answer per token.
+    chain: sizes of the groups of outputs that each make a linear chain of tags (`graph.chain.Chain`).
     precision: of the recurrent layers' kernels, for inference on NumPy arrays.
     """
     nodes = list(_input_nodes(network, inputs))
@@ -114,6 +125,8 @@ def sequence_model(
     nodes += _tied_head(nodes, width, outputs) if network.tied_embedding else []
     if not network.tied_embedding:
         nodes.append(Dense("head", inputs=width, outputs=outputs))
+    if chain:
+        nodes.append(Chain("chain", sizes=chain))
     return Model(nodes)
 
 
@@ -136,6 +149,13 @@ def _input_nodes(network: Network, inputs: InputShape) -> list[Node]:
         if network.embedding_dropout:
             raise SpecError("embedding_dropout has no effect on numeric input; use input_dropout")
         return []
+    if inputs.kind == "spelt":
+        assert inputs.spelling is not None
+        return [
+            Spell(
+                "spell", vocabularies=inputs.vocabularies, size=size or DEFAULT_EMBEDDING, **inputs.spelling
+            )
+        ]
     if inputs.kind == "tokens":
         (vocabulary,) = inputs.vocabularies.values()
         size = size or DEFAULT_EMBEDDING

@@ -25,12 +25,15 @@ class Flow:
     offsets: (S + 1,) int64 while there are tokens; None after pooling.
     columns: further arrays: ids of categorical columns (N,), static features (S, K).
     final: the last layer's final states (S, directions * H), set by `Recur` for `last` pooling.
+    inner: (N + 1,) int64 where the values are the parts of the N tokens (characters of words): those of token i are
+        `values[inner[i]:inner[i + 1]]`.
     """
 
     values: Any
     offsets: Offsets | None
     columns: Mapping[str, Any] = field(default_factory=dict)
     final: Any = None
+    inner: Offsets | None = None
 
     @classmethod
     def of(cls, batch: Ragged, static: Array | None = None) -> Flow:
@@ -38,6 +41,9 @@ class Flow:
         columns = dict(batch.columns)
         if static is not None:
             columns[STATIC] = static
+        if isinstance(batch.values, Ragged):
+            parts = batch.values
+            return cls(values=parts.values, offsets=batch.offsets, columns=columns, inner=parts.offsets)
         return cls(values=batch.values, offsets=batch.offsets, columns=columns)
 
     @property

@@ -93,19 +93,22 @@ class Head:
     """What stands after the recurrent layers.
 
     outputs: numbers per answer; pooling: see `graph.pool`, None for an answer per step; static: scaler of the
-    per-sequence features, if any; boundary: whether one id more than the vocabulary has begins a document.
+    per-sequence features, if any; boundary: whether one id more than the vocabulary has begins a document; chain:
+    the groups of outputs that a linear chain decodes, by their sizes.
     """
 
     outputs: int
     pooling: str | None
     static: StaticScaler | None = None
     boundary: bool = False
+    chain: tuple[int, ...] = ()
 
     def to_record(self) -> dict[str, Any]:
         """As plain values."""
         static = self.static.to_record() if self.static else None
         record = {"outputs": self.outputs, "pooling": self.pooling, "static": static}
-        return {**record, "boundary": True} if self.boundary else record
+        marked = {**record, "boundary": True} if self.boundary else record
+        return {**marked, "chain": list(self.chain)} if self.chain else marked
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Head:
@@ -117,6 +120,7 @@ class Head:
             pooling=None if pooling is None else str(pooling),
             static=static,
             boundary=bool(record.get("boundary", False)),
+            chain=tuple(int(size) for size in record.get("chain", ())),
         )
 
 
@@ -127,13 +131,16 @@ def input_shape(encoder: Encoder, head: Head) -> InputShape:
         width=encoder.width,
         vocabularies={name: size + head.boundary for name, size in encoder.vocabularies.items()},
         static=len(head.static.names) if head.static else 0,
+        spelling=encoder.spelling,
     )
 
 
 def build_model(network: Network, encoder: Encoder, head: Head, precision: str = "float32") -> Model:
     """The one place where specifications become a model, in both wings."""
     shape = input_shape(encoder, head)
-    return sequence_model(network, shape, outputs=head.outputs, pooling=head.pooling, precision=precision)
+    return sequence_model(
+        network, shape, outputs=head.outputs, pooling=head.pooling, chain=head.chain, precision=precision
+    )
 
 
 @dataclass(kw_only=True)
@@ -230,7 +237,9 @@ class Predictor(Promised, ABC):
         return self._forward(batch.select(rows), static)
 
     def _forward(self, batch: Ragged, static: Array | None) -> Array:
-        run = Run(cache=self._cache)
+        return self._run(batch, static, Run(cache=self._cache))
+
+    def _run(self, batch: Ragged, static: Array | None, run: Run) -> Array:
         answer: Array = self.model.forward(self.parameters, Flow.of(batch, static), run)
         return answer
 

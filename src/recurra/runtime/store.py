@@ -15,12 +15,13 @@ from recurra.runtime.bundle import WEIGHTS, Bundle
 from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.precision import read_parameters, stored_arrays, stored_specs
 from recurra.runtime.predictor import ClassifierPredictor, Head, Predictor, RegressorPredictor, input_shape
+from recurra.runtime.tagger import TaggerPredictor
 from recurra.runtime.weights import ArraySpec
 from recurra.spec import Network
 
 PREDICTORS: Mapping[str, type[Predictor]] = {
     predictor.task: predictor
-    for predictor in (ClassifierPredictor, RegressorPredictor, LanguageModelPredictor)
+    for predictor in (ClassifierPredictor, RegressorPredictor, TaggerPredictor, LanguageModelPredictor)
 }
 
 
@@ -63,6 +64,7 @@ def config_of(
             "width": shape.width,
             "vocabularies": dict(shape.vocabularies),
             "static": shape.static,
+            **({} if shape.spelling is None else {"spelling": dict(shape.spelling)}),
         },
         "head": predictor.head.to_record(),
         "target": predictor.target.to_record(),
@@ -125,7 +127,9 @@ def expected_arrays(config: Mapping[str, Any]) -> dict[str, ArraySpec]:
     head = config["head"]
     shape = InputShape(**config["shape"])
     network = Network.from_dict(config["network"])
-    model = sequence_model(network, shape, outputs=head["outputs"], pooling=head["pooling"])
+    model = sequence_model(
+        network, shape, outputs=head["outputs"], pooling=head["pooling"], chain=head.get("chain", ())
+    )
     return stored_specs(model, _precision(config))
 
 

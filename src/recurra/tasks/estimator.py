@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from recurra.data.encoder import Encoder, InputSpec, truncated
+from recurra.data.encoder import Encoder, InputSpec
 from recurra.data.signal import Signal
 from recurra.data.text import Words
 from recurra.errors import InputError, SpecError
@@ -37,7 +37,7 @@ class SequenceEstimator(Learner):
     network: Network | None
     training: Training | None
     inputs: InputSpec | None
-    pooling: str
+    pooling: str | None
     validation: float
     pretrained: Any = None
     _donor: LanguageModelPredictor | None = None
@@ -52,6 +52,7 @@ class SequenceEstimator(Learner):
         )
 
     _estimator_type: ClassVar[str]
+    _problem_class: ClassVar[type[SupervisedProblem]] = SupervisedProblem
 
     def fit(
         self,
@@ -131,15 +132,21 @@ class SequenceEstimator(Learner):
         """Fit everything that is learnt from data before training, on the training split alone."""
         self.network_ = network.resolved()
         if self._donor is None:
-            spec = self.inputs if self.inputs is not None else _default_spec(train)
+            spec = self.inputs if self.inputs is not None else self._default_inputs(train)
             self.encoder_: Encoder = spec.fit(train.inputs, train.features or None)
         else:
             self.encoder_ = checked_inputs(self.inputs, self._donor)
         self.target_ = self._fit_target(train.targets)
         scaler = None if train.static is None else StaticScaler.fit(train.static, train.static_names)
-        self.head_ = Head(outputs=self._outputs(), pooling=self.pooling, static=scaler)
+        self.head_ = self._head(scaler)
         self.fingerprint_ = train.fingerprint()
         self.conformal_: Conformal | None = None
+
+    def _default_inputs(self, train: Materials) -> InputSpec:
+        return _default_spec(train)
+
+    def _head(self, scaler: StaticScaler | None) -> Head:
+        return Head(outputs=self._outputs(), pooling=self.pooling, static=scaler)
 
     def _encode(self, held: Materials) -> Examples:
         static = None if self.head_.static is None else self.head_.static.transform(held.static, len(held))
@@ -160,14 +167,9 @@ class SequenceEstimator(Learner):
         over = 0 if limit is None else int(np.sum(made.batch.lengths > limit))
         if limit is None or not over:
             return made, (), None
-        if self.encoder_.kind == "tokens":
+        if self.encoder_.kind in ("tokens", "spelt"):
             side = getattr(self.encoder_.spec, "truncate", "end")
-            cut = Examples(
-                batch=truncated(made.batch, limit, side),
-                targets=made.targets,
-                static=made.static,
-                weights=made.weights,
-            )
+            cut = made.truncated(limit, side)
             lost = len(made.batch.values) - len(cut.batch.values)
             note = (
                 f"{over} of {len(made)} training sequences are longer than sequence_length={limit}: their {side} "
@@ -202,7 +204,7 @@ class SequenceEstimator(Learner):
         def scorer(parameters: Mapping[str, Array], split: str) -> dict[str, float]:
             return self._evaluate(parameters, splits[split])
 
-        return SupervisedProblem(
+        return self._problem_class(
             model=self.model_,
             train=weighted,
             loss_function=self._loss(training),

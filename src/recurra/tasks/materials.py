@@ -119,6 +119,8 @@ def _sequences(inputs: Any) -> tuple[Any, str]:
     rows = [row.item() if isinstance(row, np.ndarray) and row.ndim == 0 else row for row in inputs]
     if rows and all(isinstance(row, str) for row in rows):
         return rows, "text"
+    if any(isinstance(row, (list, tuple)) and len(row) for row in rows) and all(map(_is_text, rows)):
+        return rows, "text"
     if any(isinstance(row, str) for row in rows) or any(row is None for row in rows):
         odd = next(i for i, row in enumerate(rows) if not isinstance(row, str))
         raise DataError(
@@ -127,6 +129,13 @@ def _sequences(inputs: Any) -> tuple[Any, str]:
     if not rows:
         raise DataError("inputs must hold at least one sequence, got none")
     return Ragged.from_lists([_column(row, i) for i, row in enumerate(rows)]), "signal"
+
+
+def _is_text(row: Any) -> bool:
+    """Whether a sequence is a text, or a list of words; an empty list may be one."""
+    return isinstance(row, str) or (
+        isinstance(row, (list, tuple)) and all(isinstance(word, str) for word in row)
+    )
 
 
 def _column(row: Any, position: int) -> Array:

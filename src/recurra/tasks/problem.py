@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recurra.data.encoder import truncated
 from recurra.graph.model import Model
 from recurra.graph.run import Flow, Run
 from recurra.ragged import Array, Ragged
@@ -24,12 +25,12 @@ Loss = Callable[[Any, Any], Any]
 class Examples:
     """Encoded sequences with their encoded targets and weights.
 
-    batch: what the model reads; targets: (S,) ids, (S, C) or (S, K) numbers; static: (S, K) scaled features;
-    weights: (S,) weight of each sequence in the loss, or None.
+    batch: what the model reads; targets: (S,) ids, (S, C) or (S, K) numbers, or a `Ragged` of one per step;
+    static: (S, K) scaled features; weights: (S,) weight of each sequence in the loss, or None.
     """
 
     batch: Ragged
-    targets: Array
+    targets: Any
     static: Array | None = None
     weights: Array | None = None
 
@@ -40,10 +41,23 @@ class Examples:
         """Some of the sequences."""
         return Examples(
             batch=self.batch.select(index),
-            targets=self.targets[index],
+            targets=_picked(self.targets, index),
             static=None if self.static is None else self.static[index],
             weights=None if self.weights is None else self.weights[index],
         )
+
+    def truncated(self, limit: int, side: str) -> Examples:
+        """Every sequence with at most `limit` steps, and its targets where there is one per step."""
+        per_step = isinstance(self.targets, Ragged)
+        return replace(
+            self,
+            batch=truncated(self.batch, limit, side),
+            targets=truncated(self.targets, limit, side) if per_step else self.targets,
+        )
+
+
+def _picked(targets: Any, index: Array) -> Any:
+    return targets.select(index) if isinstance(targets, Ragged) else targets[index]
 
 
 @dataclass(kw_only=True)
@@ -86,17 +100,23 @@ class SupervisedProblem:
         """Per-sequence losses (S,), their weights (S,), and the state to carry into the next window."""
         part = self.train.select(index)
         count = self.windows(index)
-        batch, share = (part.batch, None) if count == 1 else _window(part.batch, window, count)
+        part, share = (part, None) if count == 1 else _windowed(part, window, count)
         watched: list[Any] | None = [] if self.penalties else None
         run = Run(training=True, seed=seed, states=state or {}, keep_states=count > 1, outputs=watched)
-        flow = self._on_device(Flow.of(batch, part.static))
-        losses = self.loss_function(self.model.forward(parameters, flow, run), self._target(part.targets))
+        flow = self._on_device(Flow.of(part.batch, part.static))
+        losses, weights = self._losses(parameters, self.model.forward(parameters, flow, run), part)
         if watched:
-            losses = self.penalties.added(losses, watched[0], batch.offsets)
-        weights = averaging_weights(self.average, batch.lengths, part.weights)
+            losses = self.penalties.added(losses, watched[0], part.batch.offsets)
         if share is not None and self.average == "sequences":
             weights = weights * share
         return losses, torch.from_numpy(weights).to(self.device), run.carried
+
+    def _losses(
+        self, parameters: Mapping[str, torch.Tensor], outputs: torch.Tensor, part: Examples
+    ) -> tuple[torch.Tensor, Array]:
+        """Per-sequence losses (S,) of what left the model, and what each of them weighs (S,)."""
+        losses = self.loss_function(outputs, self._target(part.targets))
+        return losses, averaging_weights(self.average, part.batch.lengths, part.weights)
 
     def evaluate(self, parameters: Mapping[str, Array], split: str) -> dict[str, float]:
         """Scores of a split in evaluation mode, with its loss."""
@@ -118,22 +138,22 @@ class SupervisedProblem:
         return torch.from_numpy(np.ascontiguousarray(targets)).to(self.device)
 
 
+def _windowed(part: Examples, window: int, count: int) -> tuple[Examples, Array]:
+    batch, share = _window(part.batch, window, count)
+    targets = part.targets
+    if isinstance(targets, Ragged):
+        targets = _window(targets, window, count)[0]
+    return replace(part, batch=batch, targets=targets), share
+
+
 def _window(batch: Ragged, window: int, count: int) -> tuple[Ragged, Array]:
     """The `window`-th of `count` even parts of every sequence, and how much each part weighs (sum 1).
 
     Parts are even so that the last one is not a stump; a sequence has a part in every window, empty if short.
     """
     lengths = batch.lengths
-    begin = lengths * window // count
-    end = lengths * (window + 1) // count
-    sizes = end - begin
-    ends = np.cumsum(sizes)
-    shift = np.repeat(batch.offsets[:-1] + begin - (ends - sizes), sizes)
-    rows = np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int64) + shift
-    columns = {name: column[rows] for name, column in batch.columns.items()}
-    offsets = np.concatenate([[0], ends]).astype(np.int64)
-    part = Ragged(values=np.asarray(batch.values)[rows], offsets=offsets, columns=columns)
-    share = np.where(lengths > 0, sizes / np.maximum(lengths, 1), 1.0 / count)
+    part = batch.cut(lengths * window // count, lengths * (window + 1) // count)
+    share = np.where(lengths > 0, part.lengths / np.maximum(lengths, 1), 1.0 / count)
     return part, share.astype(np.float32)
 
 

@@ -1,0 +1,261 @@
+"""An answer per step: tags of the words of a sentence, or labels and numbers of the steps of a signal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from recurra import kernels
+from recurra.data.step_targets import UNLABELLED, StepNumbers, check_steps
+from recurra.data.tokens import WORDS, TokenEncoder
+from recurra.decoding.tags import TagRules, decode, marginals, rules_of
+from recurra.errors import DataError, SpecError
+from recurra.graph.chain import Chain
+from recurra.graph.run import Run
+from recurra.ragged import Array, Offsets, Ragged
+from recurra.runtime.predictor import CHUNK_TOKENS, Predictor
+
+
+class TaggerPredictor(Predictor):
+    """Labels or numbers for every step; `target` is a `StepLabels` or `StepNumbers`.
+
+    `outputs` are the (N, outputs) numbers of all N steps of all sequences, in order. Tags are decoded by the best
+    path of the linear chain where the model has one, and of the tag schemes' rules where it has none, so that no
+    illegal sequence of tags is ever given; without either each step has its most probable tag.
+    config: "schemes", the rules of each column of tags (`decoding.schemes`).
+    """
+
+    task = "tagger"
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the answers are numbers."""
+        return isinstance(self.target, StepNumbers)
+
+    @property
+    def classes(self) -> list[str]:
+        """The tags of the first column, in the order of the columns of `predict_proba`."""
+        if self.numeric:
+            raise SpecError("this tagger answers with numbers, which have no classes")
+        return list(self.target.classes[0])
+
+    def predict(self, inputs: Any, static: Any = None) -> Any:
+        """One list of tags (tuples of them for several columns), or one array of numbers, per sequence."""
+        batch = self._read(inputs, static)
+        return self.answers_of(self.outputs_of(batch), batch.offsets)
+
+    def answers_of(self, outputs: Array, offsets: Offsets) -> list[Any]:
+        """What `predict` gives, for what leaves the model."""
+        if self.numeric:
+            return _parted(self.target.decode(outputs), offsets)
+        return _parted(self.target.decode(self.codes(outputs, offsets)), offsets)
+
+    def answers(self, outputs: Array) -> Any:
+        """As `answers_of`, for steps that stand alone, (N, outputs)."""
+        return [answer[0] for answer in self.answers_of(outputs, np.arange(len(outputs) + 1))]
+
+    def predict_proba(self, inputs: Any, static: Any = None) -> list[Array]:
+        """Per sequence the (T, C) probabilities of the tags of the first column at every step."""
+        batch = self._read(inputs, static)
+        return _parted(self.marginals(self.outputs_of(batch), batch.offsets)[0], batch.offsets)
+
+    def probabilities_of(self, outputs: Array, offsets: Offsets) -> Array:
+        """(N, sum of the columns' tags) probabilities of every tag at every step."""
+        return np.concatenate(self.marginals(outputs, offsets), axis=1)
+
+    def codes(self, outputs: Array, offsets: Offsets) -> Array:
+        """(N, K) codes of the tags of every step: the best path of each column."""
+        found = [
+            decode(emissions, offsets, self._chain(place), self._rules[place])
+            for place, emissions in enumerate(self._emissions(outputs))
+        ]
+        return np.stack(found, axis=1).astype(np.int64)
+
+    def marginals(self, outputs: Array, offsets: Offsets) -> list[Array]:
+        """Per column the (N, tags) probability of each tag at each step, over all legal sequences."""
+        return [
+            marginals(emissions, offsets, self._chain(place), self._rules[place])
+            for place, emissions in enumerate(self._emissions(outputs))
+        ]
+
+    def _emissions(self, outputs: Array) -> Iterator[Array]:
+        begin = 0
+        for size in self.target.sizes:
+            yield np.ascontiguousarray(outputs[:, begin : begin + size])
+            begin += size
+
+    @property
+    def schemes(self) -> Sequence[str | None]:
+        """The rules of each column of tags; None: any tag may follow any."""
+        return tuple(self.config["schemes"])
+
+    def _chain(self, place: int) -> tuple[Array, Array, Array] | None:
+        if not self.head.chain:
+            return None
+        learnt: tuple[Array, Array, Array] = self.model.node(Chain).scores(self.parameters, place)
+        return learnt
+
+    @cached_property
+    def _rules(self) -> list[TagRules | None]:
+        pairs = zip(self.target.classes, self.schemes, strict=True)
+        return [rules_of(tags, scheme) for tags, scheme in pairs]
+
+    # ---- reading and running ---------------------------------------------------------------------------------
+
+    def _read(self, inputs: Any, static: Any) -> Ragged:
+        batch = self.encode(inputs)
+        self.scaled_static(static, len(batch))
+        return batch
+
+    def _in_stretches(self, batch: Ragged, row: int, static: Array | None) -> Array:
+        begin, end = int(batch.offsets[row]), int(batch.offsets[row + 1])
+        states: dict[str, Any] = {}
+        made = []
+        for place in range(begin, end, CHUNK_TOKENS):
+            run = Run(cache=self._cache, states=states, keep_states=True)
+            made.append(self._run(batch.span(place, min(place + CHUNK_TOKENS, end)), None, run))
+            states = run.carried
+        return np.concatenate(made)
+
+    # ---- records and scores ----------------------------------------------------------------------------------
+
+    def records_of(self, outputs: Array) -> Iterator[dict[str, Any]]:
+        """`{"label", "probability"}`, or `{"value"}`, for each of some steps that stand alone."""
+        return self._step_records(outputs, np.arange(len(outputs) + 1))
+
+    def _step_records(self, outputs: Array, offsets: Offsets) -> Iterator[dict[str, Any]]:
+        if self.numeric:
+            for value in self.target.decode(outputs):
+                yield {"value": value.tolist()}
+            return
+        codes = self.codes(outputs, offsets)
+        tables = self.marginals(outputs, offsets)
+        chances = np.stack(
+            [table[np.arange(len(codes)), codes[:, place]] for place, table in enumerate(tables)], axis=1
+        )
+        for label, chance in zip(self.target.decode(codes), chances.tolist(), strict=True):
+            if isinstance(label, tuple):
+                yield {"label": list(label), "probability": chance}
+            else:
+                yield {"label": label, "probability": chance[0]}
+
+    def records(
+        self, inputs: Any, static: Any = None, *, coverage: float | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Per sequence `{"steps": [...]}`: a label with its probability, or a value, for every step.
+
+        Steps that are words also have "text", "begin" and "end", places of characters in the text as given (in a
+        list of words: in the words joined by single spaces).
+        """
+        if coverage is not None:
+            raise SpecError("a tagger promises no coverage yet; leave coverage out")
+        items = inputs if isinstance(inputs, Ragged) else list(inputs)
+        batch = self._read(items, static)
+        steps = _parted(list(self._step_records(self.outputs_of(batch), batch.offsets)), batch.offsets)
+        for item, found in zip(items, steps, strict=True):
+            if hasattr(self.encoder, "tokens"):
+                words = self.encoder.tokens(item)
+                found = [
+                    {"text": _text(item, place, word), "begin": word[1], "end": word[2], **step}
+                    for place, (word, step) in enumerate(zip(words, found, strict=True))
+                ]
+            yield {"steps": found}
+
+    def score(self, inputs: Any, targets: Any, static: Any = None) -> float:
+        """Accuracy over all tagged steps; of numbers R²."""
+        return float(self.scores(inputs, targets, static)["r2" if self.numeric else "accuracy"])
+
+    def scores(self, inputs: Any, targets: Any, static: Any = None) -> dict[str, Any]:
+        """Of labels: accuracy of steps and of whole sequences, F1 of spans, words known and unknown apart.
+
+        Of numbers: MSE, RMSE, MAE, MAPE and R². Steps without a target do not count; a tag that training had not
+        counts as an error and its share is `unseen_tags`.
+        """
+        batch = self._read(inputs, static)
+        encoded = self.target.encode(targets)
+        check_steps(encoded, batch.lengths)
+        found = self.scores_of(self.outputs_of(batch), encoded)
+        if self.numeric:
+            return found
+        return {**found, **self._spans(batch, targets), **self._by_words(batch, encoded)}
+
+    def scores_of(self, outputs: Array, encoded: Ragged) -> dict[str, Any]:
+        """The scores of what leaves the model that need no texts: what training watches."""
+        truth = np.asarray(encoded.values)
+        if self.numeric:
+            return self._number_scores(outputs, truth)
+        codes = self.codes(outputs, encoded.offsets)
+        tagged = (truth != UNLABELLED).all(axis=1)
+        if not tagged.any():
+            raise DataError("targets must hold at least one tag to score against, got none")
+        right = codes == truth
+        found: dict[str, Any] = {"accuracy": float(right[tagged, 0].mean())}
+        for place in range(1, truth.shape[1]):
+            found[f"accuracy_{place}"] = float(right[tagged, place].mean())
+        wrong = np.add.reduceat(
+            np.append((~right.all(axis=1) & tagged).astype(np.int64), 0), encoded.offsets[:-1]
+        )
+        whole = (wrong == 0)[encoded.lengths > 0]
+        found["sequence_accuracy"] = float(whole.mean())
+        return {**found, "unseen_tags": float((truth[tagged] < UNLABELLED).any(axis=1).mean())}
+
+    def _number_scores(self, outputs: Array, truth: Array) -> dict[str, Any]:
+        from recurra.metrics import regression_scores
+
+        given = np.isfinite(truth).all(axis=1)
+        if not given.any():
+            raise DataError("targets must hold at least one number to score against, got none")
+        return regression_scores(self.target.decode(truth[given]), self.target.decode(outputs[given]))
+
+    def _spans(self, batch: Ragged, targets: Any) -> dict[str, float]:
+        """F1 of spans, where the tags of the first column mark any and all of a sequence are given."""
+        from recurra.metrics.spans import span_scores
+
+        rules = self._rules[0]
+        if rules is None:
+            return {}
+        predicted = self.answers_of(self.outputs_of(batch), batch.offsets)
+        pairs = [
+            ([_first(tag) for tag in truth], [_first(tag) for tag in guess])
+            for truth, guess in zip(targets, predicted, strict=True)
+        ]
+        pairs = [pair for pair in pairs if all(isinstance(tag, str) and tag for tag in pair[0])]
+        spans = span_scores([truth for truth, _ in pairs], [guess for _, guess in pairs], warn=False)
+        found = {f"span_{name}": getattr(spans.micro, name) for name in ("precision", "recall", "f1")}
+        return {**found, "span_f1_macro": spans.macro.f1}
+
+    def _by_words(self, batch: Ragged, encoded: Ragged) -> dict[str, float]:
+        """Accuracy of words that training had often enough, and of the others."""
+        if not isinstance(self.encoder, TokenEncoder):
+            return {}
+        truth = np.asarray(encoded.values)[:, 0]
+        right = self.codes(self.outputs_of(batch), batch.offsets)[:, 0] == truth
+        known = np.asarray(batch.columns[WORDS]) > 0
+        tagged = truth != UNLABELLED
+        parts = {"accuracy_known_words": known & tagged, "accuracy_unknown_words": ~known & tagged}
+        found = {name: float(right[part].mean()) for name, part in parts.items() if part.any()}
+        return {**found, "unknown_words": float(np.mean(~known))}
+
+    def calibrated(self, outputs: Array, encoded: Any, **options: Any) -> Any:
+        """Refused: a tagger promises no coverage yet."""
+        raise SpecError("a tagger promises no coverage yet")
+
+    def sets_of(self, outputs: Array, coverage: float | None = None) -> Any:
+        """Refused: a tagger promises no coverage yet."""
+        raise SpecError("a tagger promises no coverage yet")
+
+
+def _parted(values: Any, offsets: Offsets) -> list[Any]:
+    return [values[begin:end] for begin, end in pairwise(offsets)]
+
+
+def _first(tag: Any) -> Any:
+    return tag[0] if isinstance(tag, (tuple, list)) else tag
+
+
+def _text(item: Any, place: int, word: tuple[str, int, int]) -> str:
+    return item[word[1] : word[2]] if isinstance(item, str) else str(item[place])

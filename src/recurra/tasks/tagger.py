@@ -1,0 +1,241 @@
+"""A label or a number for every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from recurra import kernels
+from recurra.data.encoder import InputSpec
+from recurra.data.step_targets import StepLabels, StepNumbers, are_numbers, check_steps
+from recurra.data.tokens import Tokens
+from recurra.decoding.tags import SCHEMES, scheme_of
+from recurra.errors import SpecError, nearest
+from recurra.graph.chain import Chain
+from recurra.ragged import Array, Ragged
+from recurra.runtime.predictor import Head, Predictor
+from recurra.runtime.tagger import TaggerPredictor
+from recurra.spec import Network, Spec, Training
+from recurra.tasks.estimator import SequenceEstimator
+from recurra.tasks.materials import Materials
+from recurra.tasks.problem import Examples, SupervisedProblem
+from recurra.tasks.regressor import LOSSES
+from recurra.tasks.step_problem import (
+    StepLoss,
+    StepProblem,
+    chain_loss,
+    classes_loss,
+    numbers_loss,
+    step_weights,
+)
+
+HEADS = ("auto", "softmax", "crf")
+NONE = "none"
+"""No rules: any tag may follow any."""
+
+DEFAULTS: Mapping[str, Spec] = {
+    "network": Network(
+        bidirectional=True, num_layers=1, hidden_size=128, input_dropout=0.33, output_dropout=0.33
+    ),
+    "training": Training(epochs=12, learning_rate=0.004, schedule="one_cycle", sequence_length=None),
+}
+
+
+class Tagger(SequenceEstimator):
+    """Learn a label, several labels, or a number for every step of a sequence.
+
+    scores_t = W · dropout(recurrence(x))_t + b for every step t. Labels: the tags of a sequence have the
+    probability that a softmax per step, or a linear chain (CRF), gives them; numbers: the scores themselves, learnt
+    on standardised targets.
+
+    network, training: None gives what suits tagging, `Tagger.defaults` (a bidirectional LSTM; 12 epochs).
+    inputs: input spec; None gives `Tokens` (words beside their characters) for texts and lists of words, else by
+        the data. A text is cut into words and needs as many tags.
+    head: "crf" (linear chain: tags know their neighbours), "softmax" (each step by itself), or "auto": "crf" where
+        the tags mark spans (B-, I-), else "softmax". Of numbers: "auto".
+    scheme: rules of span tags that no answer ever breaks: "bio", "iob", "bioes", "bilou", "none", or "auto": as the
+        names of the tags tell.
+    unlabelled: the text that stands in targets for a tag that is not given; None and "" always do. Nothing is
+        learnt from such a step, and it is not scored.
+    loss: of numbers: "squared", "absolute" or "huber"; None gives "squared". Refused for labels.
+    validation: share of the sequences set aside where no validation data are given.
+
+    Learnt: `history_`, `parameters_`, `encoder_`, `predictor_`.
+    """
+
+    task = "tagger"
+    pooling = None
+    _estimator_type: ClassVar[str] = "tagger"
+    _problem_class: ClassVar[type[SupervisedProblem]] = StepProblem
+
+    def __init__(
+        self,
+        network: Network | None = None,
+        training: Training | None = None,
+        inputs: InputSpec | None = None,
+        *,
+        head: str = "auto",
+        scheme: str = "auto",
+        unlabelled: str | None = None,
+        loss: str | None = None,
+        validation: float = 0.1,
+    ) -> None:
+        self.network = network
+        self.training = training
+        self.inputs = inputs
+        self.head = head
+        self.scheme = scheme
+        self.unlabelled = unlabelled
+        self.loss = loss
+        self.validation = validation
+
+    @classmethod
+    def defaults(cls, part: str) -> Spec:
+        """The specification that stands where none is given: "network" or "training"."""
+        return DEFAULTS[part]
+
+    def _spec(self, part: str) -> Spec | None:
+        given = getattr(self, part, None)
+        return DEFAULTS.get(part) if given is None else super()._spec(part)
+
+    def _default_inputs(self, train: Materials) -> InputSpec:
+        return Tokens() if train.kind == "text" else super()._default_inputs(train)
+
+    # ---- what is learnt --------------------------------------------------------------------------------------
+
+    def _fit_target(self, targets: Any) -> StepLabels | StepNumbers:
+        self._check()
+        self.numeric_ = are_numbers(targets)
+        if self.numeric_:
+            self._check_numbers()
+            self.schemes_: tuple[str | None, ...] = ()
+            self.chained_ = False
+            return StepNumbers.fit(targets)
+        if self.loss is not None:
+            raise SpecError(f"loss={self.loss!r} has no effect on labels; leave it out")
+        made = StepLabels.fit(targets, self.unlabelled)
+        auto = self.scheme == "auto"
+        self.schemes_ = tuple(
+            scheme_of(tags) if auto else None if self.scheme == NONE else self.scheme for tags in made.classes
+        )
+        spans = any(scheme is not None for scheme in self.schemes_)
+        self.chained_ = self.head == "crf" or (self.head == "auto" and spans)
+        return made
+
+    def _check(self) -> None:
+        for name, known in (("head", HEADS), ("scheme", ("auto", *SCHEMES, NONE))):
+            given = getattr(self, name)
+            if given not in known:
+                raise SpecError(
+                    f"{name} must be one of {', '.join(known)}, got {given!r}{nearest(given, known)}"
+                )
+        if self.loss is not None and self.loss not in LOSSES:
+            raise SpecError(
+                f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}{nearest(self.loss, LOSSES)}"
+            )
+
+    def _check_numbers(self) -> None:
+        for name, plain in (("head", "auto"), ("scheme", "auto"), ("unlabelled", None)):
+            if getattr(self, name) != plain:
+                raise SpecError(f"{name}={getattr(self, name)!r} has no effect on numbers; leave it out")
+
+    def _outputs(self) -> int:
+        return int(self.target_.width) if self.numeric_ else sum(self.target_.sizes)
+
+    def _head(self, scaler: Any) -> Head:
+        chain = self.target_.sizes if self.chained_ else ()
+        return Head(outputs=self._outputs(), pooling=None, static=scaler, chain=chain)
+
+    def _encode(self, held: Materials) -> Examples:
+        made = super()._encode(held)
+        limit = getattr(self.encoder_.spec, "max_length", None)
+        if limit is not None:
+            made = made.truncated(limit, getattr(self.encoder_.spec, "truncate", "end"))
+        check_steps(made.targets, made.batch.lengths)
+        return made
+
+    def _weighted(self, train: Examples, training: Training) -> Examples:
+        if training.class_weight is not None:
+            raise SpecError("class_weight has no effect on an answer per step; leave it out")
+        return train
+
+    def _loss(self, training: Training) -> Any:
+        if self.numeric_:
+            if training.label_smoothing:
+                raise SpecError("label_smoothing has no effect on numbers; leave it out")
+            return numbers_loss(LOSSES[self.loss or "squared"])
+        if self.chained_:
+            if training.label_smoothing:
+                raise SpecError(
+                    "label_smoothing has no effect with head='crf'; leave it out, or use 'softmax'"
+                )
+            return chain_loss(self.model_.node(Chain))
+        return classes_loss(self.target_.sizes, training.label_smoothing)
+
+    def _evaluate(self, parameters: Mapping[str, Array], examples: Examples) -> dict[str, float]:
+        predictor = self._predictor(parameters)
+        outputs = predictor.outputs_of(examples.batch)
+        losses = self._plain_loss()(parameters, outputs, examples.targets)
+        loss = float(kernels.weighted_mean(losses, step_weights(examples, self.training_.average)))
+        return {"loss": loss, **self._epoch_scores(predictor, outputs, examples)}
+
+    def _plain_loss(self) -> StepLoss:
+        made: StepLoss = self._loss(self.training_.replace(label_smoothing=0.0))
+        return made
+
+    def _numpy_loss(self, outputs: Array, examples: Examples) -> float:
+        losses = self._plain_loss()(self.parameters_, outputs, examples.targets)
+        return float(kernels.weighted_mean(losses, step_weights(examples, self.training_.average)))
+
+    def _epoch_scores(self, predictor: Any, outputs: Array, examples: Examples) -> dict[str, float]:
+        found: dict[str, float] = predictor.scores_of(outputs, examples.targets)
+        return found
+
+    @property
+    def _default_monitor(self) -> str:
+        return "rmse" if self.numeric_ else "accuracy"
+
+    # ---- what compare asks -----------------------------------------------------------------------------------
+
+    def answers(self, given: Materials) -> Array:
+        """Of all steps, in order: codes of the first column's tags, or numbers."""
+        batch: Ragged = self.encode_materials(given)
+        outputs = self.predictor_.outputs_of(batch)
+        if self.numeric_:
+            return np.asarray(self.target_.decode(outputs))
+        return np.asarray(self.predictor_.codes(outputs, batch.offsets)[:, 0])
+
+    def decided(self, answers: Array) -> Array:
+        """The answers themselves."""
+        return answers
+
+    def coded(self, given: Materials) -> Array:
+        """Of all steps, in order: codes of the first column's tags, or numbers in their own units."""
+        values = np.asarray(self.target_.encode(given.targets).values)
+        return np.asarray(self.target_.decode(values)) if self.numeric_ else values[:, 0]
+
+    # ---- the bundle ------------------------------------------------------------------------------------------
+
+    def _config(self) -> dict[str, Any]:
+        return {"schemes": list(self.schemes_), "loss": self.loss}
+
+    @classmethod
+    def _predictor_class(cls) -> type[Predictor]:
+        return TaggerPredictor
+
+    @classmethod
+    def _from_predictor(cls, predictor: Predictor) -> Self:
+        numeric, schemes = isinstance(predictor.target, StepNumbers), tuple(predictor.config["schemes"])
+        head = "auto" if numeric else "crf" if predictor.head.chain else "softmax"
+        made = cls(
+            predictor.network,
+            inputs=predictor.encoder.spec,
+            head=head,
+            unlabelled=None if numeric else predictor.target.unlabelled,
+            loss=predictor.config["loss"],
+        )
+        made.numeric_, made.schemes_ = numeric, schemes
+        made.chained_ = bool(predictor.head.chain)
+        return made

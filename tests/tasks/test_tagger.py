@@ -1,0 +1,244 @@
+"""A label or a number per step: learning, answers that do not depend on the batch, rules, unknown tags, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import recurra as rc
+from recurra.data.step_targets import UNLABELLED, UNSEEN, StepLabels
+from recurra.errors import DataError, SpecError
+from recurra.ragged import Ragged
+
+NET = rc.Network(hidden_size=16, num_layers=1, bidirectional=True, embedding_size=12)
+INPUTS = rc.Tokens(min_count=1, character_size=6, units=5)
+
+
+def sentences(count: int = 80, seed: int = 0) -> tuple[list[list[str]], list[list[str]]]:
+    """Nouns end in "o", verbs in "i"; the word before a verb decides nothing."""
+    generator = np.random.default_rng(seed)
+    words = {"NOUN": ["gato", "perro", "vaso", "rato"], "VERB": ["comi", "vi", "fui"], "DET": ["el", "un"]}
+    inputs, targets = [], []
+    for _ in range(count):
+        tags = generator.choice(list(words), size=generator.integers(1, 8)).tolist()
+        inputs.append([str(generator.choice(words[tag])) for tag in tags])
+        targets.append(tags)
+    return inputs, targets
+
+
+def spans(count: int = 80, seed: int = 0) -> tuple[list[list[str]], list[list[str]]]:
+    """ "mr" begins a name of one or two words."""
+    generator = np.random.default_rng(seed)
+    inputs, targets = [], []
+    for _ in range(count):
+        words, tags = [], []
+        for _ in range(int(generator.integers(1, 4))):
+            words += ["the", "dog"][: int(generator.integers(0, 3))]
+            tags += ["O"] * (len(words) - len(tags))
+            more = int(generator.integers(1, 3))
+            words += ["Mr", "Li", "Bo"][: 1 + more]
+            tags += ["B-PER", *["I-PER"] * more]
+        inputs.append(words)
+        targets.append(tags)
+    return inputs, targets
+
+
+def is_legal(tags: list[str]) -> bool:
+    return all(tag == "O" or tag[0] == "B" or before[2:] == tag[2:] for before, tag in zip(["O", *tags], tags, strict=False))
+
+
+def trained(**options: Any) -> rc.Tagger:
+    training = rc.Training(epochs=15, learning_rate=0.03, batch_size=16)
+    return rc.Tagger(NET, training, INPUTS, **options)
+
+
+@pytest.fixture(scope="module")
+def tagger() -> rc.Tagger:
+    return trained().fit(*sentences())
+
+
+@pytest.fixture(scope="module")
+def chained() -> rc.Tagger:
+    return trained().fit(*spans())
+
+
+def test_tags_are_learnt_and_unknown_words_are_known_by_their_letters(tagger):
+    inputs, targets = sentences(30, seed=1)
+    assert tagger.score(inputs, targets) > 0.97
+    assert tagger.predict([["caso", "sali"]]) == [["NOUN", "VERB"]]
+
+
+@pytest.mark.parametrize("which", ["tagger", "chained"])
+def test_alone_is_in_a_batch_is_permuted_to_the_bit(which, request):
+    model = request.getfixturevalue(which).predictor_
+    inputs = [*sentences(12, seed=2)[0], [], *spans(6, seed=2)[0], ["zzz"]]
+    batch = model.encode(inputs)
+    whole = model.outputs_of(batch)
+    alone = [model.outputs_of(model.encode([item])) for item in inputs]
+    assert whole.tobytes() == np.concatenate(alone).tobytes()
+    order = np.random.default_rng(0).permutation(len(inputs))
+    permuted = model.outputs_of(batch.select(order))
+    assert permuted.tobytes() == np.concatenate([alone[i] for i in order]).tobytes()
+    tags = model.predict(inputs)
+    assert [model.predict([item])[0] for item in inputs] == tags
+    chances = model.predict_proba(inputs)
+    for item, table in zip(inputs, chances, strict=True):
+        assert model.predict_proba([item])[0].tobytes() == table.tobytes()
+        assert table.shape == (len(item), len(model.classes))
+        np.testing.assert_allclose(table.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_a_saboteur_that_pads_words_changes_the_bits(tagger, monkeypatch):
+    from recurra.data.tokens import TokenEncoder
+
+    honest = TokenEncoder._encoded
+
+    def padded(self: Any, rows: Any) -> Ragged:
+        longest = max((len(word) for row in rows for word in row), default=0)
+        return honest(self, [[word.ljust(longest) for word in row] for row in rows])
+
+    monkeypatch.setattr(TokenEncoder, "_encoded", padded)
+    model = tagger.predictor_
+    inputs = [["el", "gato"], ["el", "perroperroperro"]]
+    alone = np.concatenate([model.outputs_of(model.encode([item])) for item in inputs])
+    assert alone.tobytes() != model.outputs_of(model.encode(inputs)).tobytes()
+
+
+def test_a_chain_is_chosen_for_spans_and_never_breaks_their_rules(chained):
+    assert chained.predictor_.head.chain == (3,)
+    assert chained.schemes_ == ("bio",)
+    inputs, targets = spans(30, seed=3)
+    scores = chained.scores(inputs, targets)
+    assert scores["span_f1"] > 0.95
+    noise = np.random.default_rng(0).standard_normal((4000, 3)).astype(np.float32) * 8
+    offsets = np.arange(0, 4001, 8)
+    for tags in chained.predictor_.answers_of(noise, offsets):
+        assert is_legal(tags)
+
+
+def test_without_rules_noise_gives_illegal_tags(chained):
+    """The test above can fail."""
+    import dataclasses
+
+    model = chained.predictor_
+    free = dataclasses.replace(model, config={**model.config, "schemes": [None]})
+    noise = np.random.default_rng(0).standard_normal((4000, 3)).astype(np.float32) * 8
+    found = free.answers_of(noise, np.arange(0, 4001, 8))
+    assert not all(is_legal(tags) for tags in found)
+
+
+def test_softmax_obeys_the_rules_too():
+    model = trained(head="softmax").fit(*spans())
+    assert model.predictor_.head.chain == ()
+    noise = np.random.default_rng(0).standard_normal((800, 3)).astype(np.float32) * 8
+    assert all(is_legal(tags) for tags in model.predictor_.answers_of(noise, np.arange(0, 801, 8)))
+
+
+def test_nothing_is_learnt_from_steps_without_a_tag():
+    inputs, targets = sentences()
+    holes = [[tag if i % 2 else "_" for i, tag in enumerate(row)] for row in targets]
+    wrong = [[tag if i % 2 else "DET" for i, tag in enumerate(row)] for row in targets]
+    model = trained(unlabelled="_").fit(inputs, holes)
+    assert model.predictor_.classes == ["DET", "NOUN", "VERB"]
+    assert (
+        model.score(*sentences(30, seed=1)) > 0.9 > trained().fit(inputs, wrong).score(*sentences(30, seed=1))
+    )
+
+
+@pytest.mark.parametrize("head", ["softmax", "crf"])
+def test_several_columns_of_tags(head):
+    inputs, targets = sentences()
+    pairs = [[(tag, str(len(tag))) for tag in row] for row in targets]
+    model = trained(head=head).fit(inputs, pairs)
+    assert model.predictor_.target.sizes == (3, 2)
+    scores = model.scores(inputs, pairs)
+    assert min(scores["accuracy"], scores["accuracy_1"]) > 0.97
+    assert model.predict([["el"]]) == [[("DET", "3")]]
+
+
+def test_numbers_per_step_of_a_causal_signal():
+    generator = np.random.default_rng(0)
+    signals = [generator.standard_normal((int(n), 2)) for n in generator.integers(3, 40, 60)]
+    sums = [3.0 + 10 * (signal[:, 0] - signal[:, 1]) for signal in signals]
+    sums[0][1] = np.nan
+    net = rc.Network(hidden_size=16, num_layers=1)
+    training = rc.Training(epochs=25, learning_rate=0.02, sequence_length=10)
+    model = rc.Tagger(net, training).fit(signals, sums)
+    assert model.score(signals[1:], sums[1:]) > 0.95
+    assert [len(row) for row in model.predict(signals[:4])] == [len(row) for row in signals[:4]]
+    assert "windows" in model.notes_[0]
+
+
+def test_a_bundle_answers_with_the_same_bits(chained, tmp_path):
+    path = chained.save(tmp_path / "m")
+    model = rc.load(path)
+    inputs = spans(10, seed=5)[0]
+    assert model.outputs(inputs).tobytes() == chained.predictor_.outputs(inputs).tobytes()
+    assert model.predict(inputs) == chained.predict(inputs)
+    again = rc.Tagger.load(path)
+    assert again.predict(inputs) == chained.predict(inputs)
+    assert again.scores(*spans(10, seed=5)) == chained.scores(*spans(10, seed=5))
+
+
+def test_records_tell_where_words_stand(tagger):
+    (record,) = tagger.predictor_.records(["el gato, comi"])
+    found = [(step["text"], step["begin"], step["end"]) for step in record["steps"]]
+    assert found == [("el", 0, 2), ("gato", 3, 7), (",", 7, 8), ("comi", 9, 13)]
+    assert record["steps"][0]["label"] == "DET"
+    assert 0 < record["steps"][0]["probability"] <= 1
+
+
+def test_long_sequences_of_one_direction_are_read_in_stretches(monkeypatch):
+    from recurra.runtime import predictor, tagger
+
+    model = rc.Tagger(NET.replace(bidirectional=False), rc.Training(epochs=1), INPUTS).fit(*sentences(20))
+    inputs = [sentences(40, seed=9)[0][0] * 9]
+    whole = model.predictor_.outputs(inputs)
+    monkeypatch.setattr(predictor, "CHUNK_TOKENS", 5)
+    monkeypatch.setattr(tagger, "CHUNK_TOKENS", 5)
+    assert model.predictor_.outputs(inputs).tobytes() == whole.tobytes()
+
+
+def test_tags_that_training_had_not_are_errors_that_are_counted(tagger):
+    scores = tagger.scores([["el", "gato"]], [["DET", "XX"]])
+    assert scores["accuracy"] == 0.5
+    assert scores["unseen_tags"] == 0.5
+    coded = StepLabels.fit([["a", "b"]]).encode([["a", "x", None, ""]])
+    assert coded.values[:, 0].tolist() == [0, UNSEEN, UNLABELLED, UNLABELLED]
+
+
+def test_a_sentence_without_tokens_has_no_tags(tagger):
+    assert tagger.predict([[], ["el"], ""]) == [[], ["DET"], []]
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([["A", "B"], ["A"]], r"targets\[1\] must have one entry per step of its sequence \(2\), got 1"),
+        ([["A", "B"], "AB"], r"targets\[1\] must be a list of tags"),
+        ([["A", "A"], ["A", "A"]], "at least two tags to learn from, got only 'A'"),
+        (
+            [[("A", "B"), ("B", "A")], [("A",), ("B", "A")]],
+            r"targets\[1\] must have 2 tags at every step, got 1",
+        ),
+    ],
+)
+def test_bad_targets_are_one_clear_error(targets, message):
+    with pytest.raises(DataError, match=message):
+        trained().fit([["a", "b"], ["c", "d"]], targets, validation_data=([["a", "b"]], [["A", "B"]]))
+
+
+@pytest.mark.parametrize(
+    ("options", "targets", "message"),
+    [
+        ({"head": "crff"}, [["A"], ["B"]], "head must be one of"),
+        ({"scheme": "biio"}, [["A"], ["B"]], "scheme must be one of"),
+        ({"loss": "huber"}, [["A"], ["B"]], "loss='huber' has no effect on labels"),
+        ({"head": "crf"}, [[1.5], [2.5]], "head='crf' has no effect on numbers"),
+    ],
+)
+def test_options_without_effect_are_refused(options, targets, message):
+    with pytest.raises(SpecError, match=message):
+        trained(**options).fit([["a"], ["b"]], targets, validation_data=([["a"]], targets[:1]))
