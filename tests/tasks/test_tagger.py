@@ -17,13 +17,16 @@ INPUTS = rc.Tokens(min_count=1, character_size=6, units=5)
 
 
 def sentences(count: int = 80, seed: int = 0) -> tuple[list[list[str]], list[list[str]]]:
-    """Nouns end in "o", verbs in "i"; the word before a verb decides nothing."""
+    """Nouns end in "o" and verbs in "i", behind letters that tell nothing; "el" is a determiner."""
     generator = np.random.default_rng(seed)
-    words = {"NOUN": ["gato", "perro", "vaso", "rato"], "VERB": ["comi", "vi", "fui"], "DET": ["el", "un"]}
+    ends = {"NOUN": "o", "VERB": "i", "DET": ""}
     inputs, targets = [], []
     for _ in range(count):
-        tags = generator.choice(list(words), size=generator.integers(1, 8)).tolist()
-        inputs.append([str(generator.choice(words[tag])) for tag in tags])
+        tags = generator.choice(list(ends), size=generator.integers(1, 8)).tolist()
+        stems = ["".join(generator.choice(list("abcdegmrst"), size=3)) for _ in tags]
+        inputs.append(
+            [stem + ends[tag] if ends[tag] else "el" for stem, tag in zip(stems, tags, strict=True)]
+        )
         targets.append(tags)
     return inputs, targets
 
@@ -46,7 +49,10 @@ def spans(count: int = 80, seed: int = 0) -> tuple[list[list[str]], list[list[st
 
 
 def is_legal(tags: list[str]) -> bool:
-    return all(tag == "O" or tag[0] == "B" or before[2:] == tag[2:] for before, tag in zip(["O", *tags], tags, strict=False))
+    return all(
+        tag == "O" or tag[0] == "B" or before[2:] == tag[2:]
+        for before, tag in zip(["O", *tags], tags, strict=False)
+    )
 
 
 def trained(**options: Any) -> rc.Tagger:

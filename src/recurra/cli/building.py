@@ -16,19 +16,20 @@ from recurra.data.reading import read
 from recurra.data.signal import Signal
 from recurra.data.splits import split_dataset
 from recurra.data.text import BPE, Characters, Words
+from recurra.data.tokens import Tokens
 from recurra.errors import DataError, InputError, SpecError, nearest
-from recurra.spec import Network, Training
 
 UNITS: Mapping[str, type[InputSpec]] = {
     "words": Words,
     "characters": Characters,
     "bpe": BPE,
     "bytes": Bytes,
+    "tokens": Tokens,
     "signal": Signal,
     "events": Events,
 }
 BY_KIND = {"text": "words", "signal": "signal", "events": "events"}
-TASKS = ("classifier", "regressor")
+TASKS = ("classifier", "regressor", "tagger")
 LANGUAGE = "language_model"
 
 READ_OPTIONS = (
@@ -94,12 +95,12 @@ def read_data(paths: Sequence[str], chosen: Mapping[str, Any], task: str | None)
     return read(source, task=task, **read_options(chosen))
 
 
-def input_spec(chosen: Mapping[str, Any], kind: str) -> InputSpec:
-    """The input spec by its unit, else by the kind of data."""
-    name = str(chosen.get("unit") or chosen.get("kind") or BY_KIND[kind]).lower()
+def input_spec(chosen: Mapping[str, Any], kind: str, units: Mapping[str, str] = BY_KIND) -> InputSpec:
+    """The input spec by its unit, else by the kind of data: `units`."""
+    name = str(chosen.get("unit") or chosen.get("kind") or units[kind]).lower()
     if name not in UNITS:
         raise SpecError(f"unit must be one of {', '.join(UNITS)}, got {name!r}{nearest(name, UNITS)}")
-    fits = {"text": ("words", "characters", "bpe", "bytes")}.get(kind, ("signal", "events"))
+    fits = {"text": ("words", "characters", "bpe", "bytes", "tokens")}.get(kind, ("signal", "events"))
     if name not in fits:
         raise SpecError(f"unit {name!r} does not fit {kind} data; use one of {', '.join(fits)}")
     return UNITS[name].from_dict({k: v for k, v in chosen.items() if k not in ("unit", "kind")})
@@ -109,17 +110,18 @@ def estimator(task: str, choices: Choices, dataset: Dataset) -> Any:
     """The estimator that was described."""
     from recurra.tasks.classifier import Classifier
     from recurra.tasks.regressor import Regressor
+    from recurra.tasks.tagger import Tagger
 
-    kinds: dict[str, Any] = {"classifier": Classifier, "regressor": Regressor}
+    kinds: dict[str, Any] = {"classifier": Classifier, "regressor": Regressor, "tagger": Tagger}
     kind = kinds[task]
     known = [n for n in kind._parameter_names() if n not in ("network", "training", "inputs")]
     for name in choices.task:
         if name not in known:
             raise SpecError(f"[task] has no option {name!r}{nearest(name, known)}")
     return kind(
-        Network.from_dict(choices.network),
-        Training.from_dict(choices.training),
-        input_spec(choices.input, dataset.kind),
+        kind.default("network").replace(**choices.network),
+        kind.default("training").replace(**choices.training),
+        input_spec(choices.input, dataset.kind, {**BY_KIND, "text": kind.text_unit}),
         **choices.task,
     )
 

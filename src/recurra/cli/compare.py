@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 @o.chosen_by(*o.DATA, *o.SPLITS, *o.MODEL, *o.LANGUAGE)
 def compare(
-    task: Annotated[str, typer.Argument(help="classifier, regressor or language-model.")],
+    task: Annotated[str, typer.Argument(help="classifier, regressor, tagger or language-model.")],
     data: o.Data,
     output: o.Output,
     chosen: o.Choices,

@@ -99,7 +99,8 @@ SPLITS = _flags(
 )
 MODEL = (
     *_flags(
-        "input", ("unit", str, "words, characters, bpe, bytes, signal or events; by the data if left out.")
+        "input",
+        ("unit", str, "words, characters, bpe, bytes, tokens, signal or events; by the data if left out."),
     ),
     *_flags(
         "network",

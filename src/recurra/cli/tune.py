@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 @o.chosen_by(*o.DATA, *o.SPLITS, *o.CELL, *o.MODEL)
 def tune(
-    task: Annotated[str, typer.Argument(help="classifier or regressor.")],
+    task: Annotated[str, typer.Argument(help="classifier, regressor or tagger.")],
     data: o.Data,
     output: o.Output,
     chosen: o.Choices,

@@ -78,8 +78,9 @@ def stratified(targets: Any, shares: Shares = SHARES, seed: int = 0) -> Split:
     """Split at random with every class in the parts by its share.
 
     Numbers are stratified by tenths of their range of ranks, several labels per sequence by the rarest of
-    them, targets of several numbers or of one per step not at all. Of a class of two, one is in train and one in test, and a
-    single one is in train. Raises DataError where shares are not three numbers from 0 that add up to 1.
+    them, targets of several numbers or of one per step not at all. Of a class of two, one is in train and one
+    in test, and a single one is in train. Raises DataError where shares are not three numbers from 0 that
+    add up to 1.
     """
     chosen = check_shares(shares)
     strata = strata_of(targets)

@@ -64,6 +64,8 @@ def test_record(model: SequenceEstimator, answers: Array, coded: Array, inputs: 
     """Confusion, confidence, calibration and curves of classes; truth and prediction of numbers."""
     if model.task == "regressor":
         return {"predictions": _predictions(coded, answers)}
+    if model.task == "tagger":
+        return step_record(model, answers, coded)
     names = [str(label) for label in model.target_.classes]
     if getattr(model, "multilabel_", False):
         return {"labels": names, **_curves(coded.astype(bool), answers, names)}
@@ -86,6 +88,26 @@ def test_record(model: SequenceEstimator, answers: Array, coded: Array, inputs: 
         "calibration": _bins(right, chosen),
         **_curves(outcomes[:, columns], answers[:, columns], [names[c] for c in columns]),
         "errors": _wrong(inputs, names, coded, decided, chosen),
+    }
+
+
+def step_record(model: SequenceEstimator, answers: Array, coded: Array) -> dict[str, Any]:
+    """Of answers per step: confusion, confidence and calibration of tags; truth and prediction of numbers.
+
+    Steps without a target, or with a tag that training had not, are left out.
+    """
+    if coded.dtype.kind == "f":
+        given = np.isfinite(coded).all(axis=-1) if coded.ndim == 2 else np.isfinite(coded)
+        return {"predictions": _predictions(coded[given], answers[given])}
+    known = coded >= 0
+    truth, table = coded[known], answers[known]
+    decided = np.argmax(table, axis=1)
+    names = [str(label) for label in model.target_.classes[0]]
+    chosen = table[np.arange(len(decided)), decided]
+    return {
+        "labels": names,
+        "confusion": confusion_matrix(truth, decided, labels=list(range(len(names)))).tolist(),
+        "calibration": _bins(decided == truth, chosen),
     }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from recurra import kernels
 from recurra.data.step_targets import UNLABELLED, StepNumbers, check_steps
 from recurra.data.tokens import WORDS, TokenEncoder
 from recurra.decoding.tags import TagRules, decode, marginals, rules_of

@@ -58,7 +58,12 @@ class Configured:
             raise SpecError(
                 f"{part} must be a specification such as {part.title()}(...), got {type(given).__name__}"
             )
-        return given if given is not None or part not in SPEC_PARTS else SPEC_PARTS[part]()
+        return given if given is not None or part not in SPEC_PARTS else self.default(part)
+
+    @classmethod
+    def default(cls, part: str) -> Spec:
+        """The specification that stands where none is given: "network" or "training"."""
+        return SPEC_PARTS[part]()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "parameters_")

@@ -33,6 +33,7 @@ class SequenceEstimator(Learner):
     """Base of the estimators with one answer per sequence. The constructor stores, `fit` learns."""
 
     task: ClassVar[str]
+    text_unit: ClassVar[str] = "words"
 
     network: Network | None
     training: Training | None

@@ -50,7 +50,7 @@ class Tagger(SequenceEstimator):
     probability that a softmax per step, or a linear chain (CRF), gives them; numbers: the scores themselves, learnt
     on standardised targets.
 
-    network, training: None gives what suits tagging, `Tagger.defaults` (a bidirectional LSTM; 12 epochs).
+    network, training: None gives what suits tagging, `Tagger.default` (a bidirectional LSTM; 12 epochs).
     inputs: input spec; None gives `Tokens` (words beside their characters) for texts and lists of words, else by
         the data. A text is cut into words and needs as many tags.
     head: "crf" (linear chain: tags know their neighbours), "softmax" (each step by itself), or "auto": "crf" where
@@ -66,6 +66,7 @@ class Tagger(SequenceEstimator):
     """
 
     task = "tagger"
+    text_unit = "tokens"
     pooling = None
     _estimator_type: ClassVar[str] = "tagger"
     _problem_class: ClassVar[type[SupervisedProblem]] = StepProblem
@@ -92,13 +93,9 @@ class Tagger(SequenceEstimator):
         self.validation = validation
 
     @classmethod
-    def defaults(cls, part: str) -> Spec:
-        """The specification that stands where none is given: "network" or "training"."""
+    def default(cls, part: str) -> Spec:
+        """What suits tagging."""
         return DEFAULTS[part]
-
-    def _spec(self, part: str) -> Spec | None:
-        given = getattr(self, part, None)
-        return DEFAULTS.get(part) if given is None else super()._spec(part)
 
     def _default_inputs(self, train: Materials) -> InputSpec:
         return Tokens() if train.kind == "text" else super()._default_inputs(train)
@@ -200,16 +197,16 @@ class Tagger(SequenceEstimator):
     # ---- what compare asks -----------------------------------------------------------------------------------
 
     def answers(self, given: Materials) -> Array:
-        """Of all steps, in order: codes of the first column's tags, or numbers."""
+        """Of all steps, in order: (N, C) probabilities of the first column's tags, or numbers."""
         batch: Ragged = self.encode_materials(given)
         outputs = self.predictor_.outputs_of(batch)
         if self.numeric_:
             return np.asarray(self.target_.decode(outputs))
-        return np.asarray(self.predictor_.codes(outputs, batch.offsets)[:, 0])
+        return np.asarray(self.predictor_.marginals(outputs, batch.offsets)[0])
 
     def decided(self, answers: Array) -> Array:
-        """The answers themselves."""
-        return answers
+        """Codes of the most probable tags, or the numbers themselves."""
+        return answers if self.numeric_ else np.argmax(answers, axis=1)
 
     def coded(self, given: Materials) -> Array:
         """Of all steps, in order: codes of the first column's tags, or numbers in their own units."""
