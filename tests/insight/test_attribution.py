@@ -74,7 +74,8 @@ def test_a_text_is_explained_alike_alone_and_in_a_batch(cell, bidirectional, met
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_every_option_keeps_the_explanation_independent_of_the_batch(options):
     net = Network(**{"hidden_size": 9, "num_layers": 2, **options})
-    check_alone_and_in_a_batch(predictor(net, "max", signal=True), sequences(5), "gradient")
+    short = [sequence for sequence in sequences(5) if len(sequence) < 20]
+    check_alone_and_in_a_batch(predictor(net, "max", signal=True), short, "gradient")
 
 
 @pytest.mark.parametrize("method", ["gradient", "integrated"])

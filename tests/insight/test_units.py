@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from contracts.models import TEXTS, network, predictor, sequences
-from recurra.errors import DataError, SpecError
+from recurra.errors import DataError, MissingExtraError, SpecError
 from recurra.insight.neighbours import neighbours
-from recurra.insight.probing import Probe, probe
+from recurra.insight.probing import Probe, _Reader, probe
 from recurra.insight.projection import principal, project
 from recurra.insight.states import States, hidden_states
 from recurra.insight.units import unit_responses
@@ -92,10 +93,6 @@ def test_nothing_is_found_where_nothing_is_and_nothing_is_said():
 
 
 def test_a_probe_that_scores_on_what_it_was_fitted_on_would_be_noticed():
-    from unittest import mock
-
-    from recurra.insight.probing import _Reader
-
     def fitted_score(self, wanted, measure):
         made = self.table @ np.linalg.lstsq(self.table, wanted - wanted.mean(), rcond=None)[0] + wanted.mean()
         return float(1 - np.sum((wanted - made) ** 2) / np.sum((wanted - wanted.mean()) ** 2))
@@ -155,10 +152,35 @@ def test_states_are_projected_with_their_labels():
     assert made.labels == tuple("abcabc")
     with pytest.raises(DataError, match="labels must be one per sequence"):
         project(states, ["a"])
-    with pytest.raises(DataError, match="at least three sequences"):
+    with pytest.raises(DataError, match="at least 3 sequences"):
         project(states.one(0))
     with pytest.raises(SpecError, match="of must be one of final, pooled, got 'first'"):
         project(states, of="first")
+
+
+def test_neighbourhoods_need_umap_and_say_so():
+    states = made_states(random_texts(16))
+    with (
+        mock.patch.dict("sys.modules", {"umap": None}),
+        pytest.raises(MissingExtraError, match="pip install umap-learn"),
+    ):
+        project(states, how="umap")
+    with pytest.raises(DataError, match="at least 16 sequences"):
+        project(states.one(0), how="umap")
+
+
+def test_neighbourhoods_keep_two_planted_groups_apart():
+    pytest.importorskip("umap", reason="umap-learn is optional and not installed", exc_type=ImportError)
+    texts, group = random_texts(60), np.arange(60) % 2
+    pooled = np.random.default_rng(3).standard_normal((60, 9)) + 12 * group[:, None]
+    made = project(made_states(texts, pooled=pooled), group, of="pooled", how="umap")
+    centres = [made.points[group == g].mean(axis=0) for g in (0, 1)]
+    nearest = np.argmin([np.linalg.norm(made.points - c, axis=1) for c in centres], axis=0)
+    np.testing.assert_array_equal(nearest, group)
+    assert made.explained is None
+    np.testing.assert_array_equal(
+        project(made_states(texts, pooled=pooled), how="umap", of="pooled").points, made.points
+    )
 
 
 def test_states_that_are_all_alike_are_one_point():

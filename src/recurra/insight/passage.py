@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from recurra.data.encoder import UNKNOWN, Encoder
+from recurra.data.encoder import Encoder
 from recurra.data.events import EventEncoder
 from recurra.data.text_encoders import TextEncoder
+from recurra.data.tokenization import UNK
 from recurra.ragged import Array, Offsets, Ragged
 
 TOKEN = "token"
@@ -28,6 +29,7 @@ class Passage:
     spans: (T, 2) int64, where each token begins and ends in `text`, in characters; None for other sequences.
     numbers: (T, F) float32, the features as the model reads them (scaled: 0 is the training mean); None for texts.
     categories: column -> T texts, of events; an unknown one is "<unk>".
+    unknown: the steps of a text whose token the model does not know: it reads all of these alike.
     """
 
     tokens: tuple[str, ...]
@@ -36,6 +38,7 @@ class Passage:
     spans: Offsets | None = None
     numbers: Array | None = None
     categories: dict[str, tuple[str, ...]] | None = None
+    unknown: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -84,13 +87,14 @@ def _text_passage(encoder: TextEncoder, item: Any) -> Passage:
     text = item if isinstance(item, str) else " ".join(str(word) for word in item)
     spans = np.asarray([(begin, end) for _, begin, end in found], dtype=np.int64).reshape(-1, 2)
     tokens = tuple(text[begin:end] or token for token, begin, end in found)
-    return Passage(tokens=tokens, channels=(TOKEN,), text=text, spans=spans)
+    unknown = tuple(step for step, (token, _, _) in enumerate(found) if token == UNK)
+    return Passage(tokens=tokens, channels=(TOKEN,), text=text, spans=spans, unknown=unknown)
 
 
 def _category_labels(encoder: Encoder) -> dict[str, Sequence[str]]:
     if not isinstance(encoder, EventEncoder):
         return {}
-    return {name: ("<unk>", *kept) for name, kept in encoder.categories.items()}
+    return {name: (UNK, *kept) for name, kept in encoder.categories.items()}
 
 
 def _number_passage(
@@ -107,9 +111,3 @@ def _number_passage(
         numbers=np.asarray(batch.values)[begin:end],
         categories=found or None,
     )
-
-
-def is_unknown(ids: Array) -> Array:
-    """(N,) where an id stands for what the vocabulary does not know."""
-    made: Array = ids == UNKNOWN
-    return made

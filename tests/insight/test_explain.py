@@ -1,0 +1,97 @@
+"""`rc.explain` on a small model of the built-in reviews: the answer turns where the words turn it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import recurra as rc
+from contracts.models import TEXTS, network, predictor, sequences
+from recurra.errors import DataError, NotFittedError, SpecError
+from recurra.insight.explain import Explanation, Explanations
+
+CONTRAST = "i loved the first half but the ending was disappointing"
+
+
+@pytest.fixture(scope="module")
+def reviewer(tmp_path_factory):
+    """Trained, stored and loaded back into the workshop."""
+    reviews = rc.demo_reviews()
+    net = rc.Network(cell="lstm", hidden_size=32, num_layers=1)
+    model = rc.Classifier(net, rc.Training(epochs=4, learning_rate=0.003))
+    model.fit(reviews.part("train"), validation_data=(reviews.part("validation"), None))
+    assert model.score(reviews.part("validation")) > 0.9
+    return rc.Classifier.load(model.save(tmp_path_factory.mktemp("models") / "reviews"))
+
+
+def test_not_bad_at_all_turns_at_bad(reviewer):
+    why = rc.explain(reviewer, "not bad at all", of="positive")
+    words = why.passage.tokens
+    assert why.answer["label"] == "positive"
+    assert words[int(np.argmax(why.forming.change))] == "bad"
+    assert why.forming.decided[-1] == "positive"
+    assert {share.text for share in why.top(2)} == {"not", "bad"}
+    alone = rc.explain(reviewer, "bad", of="positive")
+    assert alone.attribution.score < 0 < why.attribution.score
+
+
+def test_a_contrast_turns_after_but(reviewer):
+    """Though the built-in reviews have neither "loved" nor "disappointing": what is left is how it is built."""
+    why = rc.explain(reviewer, CONTRAST, of="negative")
+    words = why.passage.tokens
+    assert {"loved", "disappointing"} <= {words[step] for step in why.passage.unknown}
+    assert why.answer["label"] == "negative"
+    assert why.forming.turns[-1] > words.index("but")
+    assert why.forming.change[words.index("but") + 1 :].sum() > 1
+
+
+def test_a_loaded_model_and_an_estimator_explain_alike(reviewer, tmp_path):
+    model = rc.load(reviewer.save(tmp_path / "again"))
+    first, second = rc.explain(reviewer, CONTRAST), rc.explain(model, CONTRAST)
+    np.testing.assert_array_equal(first.attribution.values, second.attribution.values)
+    assert first.answer == second.answer == next(iter(model.records([CONTRAST])))
+
+
+@pytest.mark.parametrize("method", ["integrated", "gradient", "occlusion", "change"])
+def test_many_are_explained_as_one_by_one(method):
+    model = predictor(network("lstm", True, 1), "max")
+    together = rc.explain(model, TEXTS, method=method)
+    assert isinstance(together, Explanations)
+    assert len(together) == len(TEXTS)
+    for place, text in enumerate(TEXTS):
+        alone = rc.explain(model, text, method=method)
+        assert isinstance(alone, Explanation)
+        np.testing.assert_array_equal(together[place].attribution.values, alone.attribution.values)
+        np.testing.assert_array_equal(together[place].forming.outputs, alone.forming.outputs)
+
+
+def test_one_array_is_one_signal_and_a_dataset_is_many():
+    model = predictor(network("gru", False, 1), "mean", signal=True)
+    why = rc.explain(model, sequences(5)[0])
+    assert why.attribution.values.shape == (5, 3)
+    assert why.passage.channels == ("feature_0", "feature_1", "feature_2")
+    data = rc.Dataset(inputs=rc.Ragged.from_lists(sequences(5)), kind="signal")
+    assert len(rc.explain(model, data)) == 6
+
+
+def test_the_shortest_view_of_an_explanation_names_what_matters():
+    why = rc.explain(predictor(network("gru", False, 1)), TEXTS[0])
+    assert repr(why).startswith(f"Explanation({why.of!r} ")
+    assert repr(why.top(1)[0].text) in repr(why)
+
+
+def test_what_cannot_be_explained_is_refused():
+    with pytest.raises(NotFittedError, match="has not learnt anything yet"):
+        rc.explain(rc.Classifier(), "text")
+    with pytest.raises(SpecError, match="model must be an estimator or a loaded model, got str"):
+        rc.explain("model", "text")
+    with pytest.raises(DataError):
+        rc.explain(predictor(network("rnn", False, 1), signal=True), "text")
+    with pytest.raises(SpecError, match="of must be the position of a number"):
+        rc.explain(small_regressor(), [np.zeros((3, 1))], of="value")
+
+
+def small_regressor():
+    signals = [np.random.default_rng(i).standard_normal((4, 1)) for i in range(20)]
+    net = rc.Network(cell="rnn", hidden_size=4, num_layers=1)
+    return rc.Regressor(net, rc.Training(epochs=1)).fit(signals, [float(s.sum()) for s in signals])
