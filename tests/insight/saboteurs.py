@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
 from recurra.graph.stepping import Stepping
+from recurra.insight.errors import ClassErrors, labels
 from recurra.insight.subject import Gradients, Subject
 from recurra.kernels.stepper import _Composed
 
@@ -67,3 +68,19 @@ def streams_begin_anew() -> Iterator[None]:
 
     with mock.patch.object(_Composed, "step", step):
         yield
+
+
+def confidence_of_the_label() -> AbstractContextManager[Any]:
+    """Give the probability of the true class as the confidence of a prediction."""
+
+    def made(**fields: Any) -> ClassErrors:
+        of_label = fields["probabilities"][np.arange(len(fields["coded"])), fields["coded"]]
+        return ClassErrors(**{**fields, "confidence": of_label})
+
+    return mock.patch("recurra.insight.errors.analysis.ClassErrors", made)
+
+
+def labels_of_the_neighbour() -> AbstractContextManager[Any]:
+    """Judge every label by the probabilities of the next row."""
+    own = labels._numbers
+    return mock.patch.object(labels, "_numbers", lambda *given: np.roll(own(*given), 1))

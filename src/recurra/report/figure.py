@@ -6,7 +6,9 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -16,7 +18,7 @@ from urllib.parse import quote
 from recurra.errors import SpecError
 from recurra.report.svg import clean, themed
 from recurra.report.theme import drawing_style
-from recurra.report.wording import is_number, one_line, plain
+from recurra.report.wording import is_number, one_line, plain, slug
 from recurra.storage import atomic_write_text
 
 WIDTH, HEIGHT = 420.0, 250.0
@@ -48,7 +50,7 @@ class Figure:
     @property
     def file_name(self) -> str:
         """A file name without suffix, made from the title."""
-        return re.sub(r"\W+", "-", self.title.lower()).strip("-")[:60] or "figure"
+        return slug(self.title, "figure")
 
     def inline(self, prefix: str) -> str:
         """Return the drawing for a page: in the page's colours, with identifiers of its own."""
@@ -123,7 +125,35 @@ def draw(
         out = io.StringIO()
         # `savefig` would lay out and draw everything twice.
         writer.print_svg(out, metadata={"Date": None})
-    return clean(out.getvalue())
+        made = clean(out.getvalue())
+        kept = _PICTURES.get()
+        if kept is not None:
+            kept[made] = _png(canvas)
+    return made
+
+
+_PICTURES: ContextVar[dict[str, bytes] | None] = ContextVar("pictures", default=None)
+
+
+@contextmanager
+def keeping_pictures() -> Iterator[dict[str, bytes]]:
+    """Draw everything as PNG too, at twice the size: SVG text -> PNG, of all that is drawn inside."""
+    kept: dict[str, bytes] = {}
+    token = _PICTURES.set(kept)
+    try:
+        yield kept
+    finally:
+        _PICTURES.reset(token)
+
+
+def _png(canvas: Any) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    writer: Any = FigureCanvasAgg(canvas)
+    canvas.set_dpi(144)
+    out = io.BytesIO()
+    writer.print_png(out)
+    return out.getvalue()
 
 
 def chart(paint: Callable[[Any], None], *, width: float = WIDTH, height: float = HEIGHT) -> str:

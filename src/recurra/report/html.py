@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
@@ -20,7 +19,7 @@ from recurra.errors import missing_extra
 from recurra.report.figure import Figure, data_link
 from recurra.report.items import Item, Report, Section, Table
 from recurra.report.theme import style_sheet
-from recurra.report.wording import one_line, plain
+from recurra.report.wording import one_line, plain, slug
 from recurra.storage import atomic_write_text
 
 
@@ -100,7 +99,7 @@ def _item(item: Item, identifier: str) -> Any:
         known = {
             "numeric": [item.numeric(column) for column in range(len(item.columns))],
             "csv_link": data_link("text/csv", item.to_csv()),
-            "file_name": re.sub(r"\W+", "-", item.caption.lower()).strip("-")[:60] or "table",
+            "file_name": slug(item.caption, "table"),
         }
     macros = _templates().get_template("items.html").make_module(known)
     return getattr(macros, item.kind)(item, identifier)

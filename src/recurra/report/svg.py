@@ -47,10 +47,17 @@ def _new_names(root: ElementTree.Element) -> dict[str, str]:
     used: dict[str, str] = {}
     for node in root.iter():
         for key, value in node.attrib.items():
-            target = value[1:] if key.endswith("href") else value[5:-1] if value.startswith("url(#") else ""
+            target = _target(key, value)
             if target and target not in used:
                 used[target] = f"r{len(used)}"
     return used
+
+
+def _target(key: str, value: str) -> str:
+    """Return the identifier that an attribute refers to; nothing for others, embedded pictures among them."""
+    if key.endswith("href") and value.startswith("#"):
+        return value[1:]
+    return value[5:-1] if value.startswith("url(#") else ""
 
 
 def _write(node: ElementTree.Element, names: dict[str, str], out: list[str]) -> None:
@@ -95,7 +102,7 @@ def _attributes(node: ElementTree.Element, names: dict[str, str]) -> dict[str, s
             if value in names:
                 kept["id"] = names[value]
         elif key == "href":
-            kept["href"] = "#" + names[value[1:]]
+            kept["href"] = "#" + names[value[1:]] if value.startswith("#") else "".join(value.split())
         elif value.startswith("url(#"):
             kept[key] = f"url(#{names[value[5:-1]]})"
         elif key == "style":

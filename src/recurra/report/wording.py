@@ -145,3 +145,8 @@ def listing(names: Sequence[object], most: int = 6) -> str:
     if len(texts) > most:
         return ", ".join(texts[: most - 1]) + f" and {len(texts) - most + 1} more"
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 2 else texts)
+
+
+def slug(title: object, default: str) -> str:
+    """Return a file name without suffix, made from a title; `default` where no letter of it can be used."""
+    return re.sub(r"\W+", "-", one_line(title).lower()).strip("-")[:60] or default

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from recurra.errors import DataError, MissingExtraError, SpecError
@@ -61,6 +62,28 @@ FULL: dict[str, Callable[[], Figure]] = {
     "learning_curves": lambda: figures.learning_curves(CURVE),
     "predicted_and_true": lambda: figures.predicted_and_true([1.0, 2.0, 3.0], [1.1, 2.2, 2.9]),
     "residuals": lambda: figures.residuals([1.0, 2.0, 3.0], [1.1, 2.2, 2.9]),
+    "heatmap": lambda: figures.heatmap(
+        [[0.1, -2.0], [1.0, 0.0]], title="States", rows=[HOSTILE, "1"], steps=["a", HOSTILE]
+    ),
+    "forming": lambda: figures.forming({HOSTILE: [0.5, 0.9, 0.2]}, [HOSTILE, "b"], title="Forming"),
+    "signed_bars": lambda: figures.signed_bars([HOSTILE, "b"], [0.5, -1], title="Shares", measure="log-odds"),
+    "group_scores": lambda: figures.group_scores(
+        [(HOSTILE, 5, 0.8, (0.4, 0.9)), ("b", 1, 0.1, (float("nan"), float("nan")))],
+        title="Groups",
+        measure="share right",
+        whole=0.7,
+    ),
+    "projection": lambda: figures.projection(
+        [[0, 1], [1, 2], [2, 0]], [HOSTILE, "b", "b"], title="States", axes_are=("first", "second")
+    ),
+    "erasing_curves": lambda: figures.erasing_curves(
+        [0, 0.5, 1],
+        {"integrated": [1, 0.2, 0.1], "random": [1, 0.6, 0.1]},
+        {"integrated": 0.4, "random": 0.6},
+        title="Deletion",
+        done="taken away",
+        measure="probability",
+    ),
 }
 EMPTY: dict[str, Callable[[], Figure]] = {
     "length_histogram": lambda: figures.length_histogram({"train": []}),
@@ -83,6 +106,17 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "predicted_and_true": lambda: figures.predicted_and_true([], []),
     "residuals": lambda: figures.residuals([], []),
     "residual of one": lambda: figures.residuals([2.0], [2.0]),
+    "heatmap": lambda: figures.heatmap(np.zeros((0, 0)), title="States", rows=[], steps=[]),
+    "heatmap of no steps": lambda: figures.heatmap([[]], title="States", rows=["a"], steps=[]),
+    "heatmap of zeros": lambda: figures.heatmap([[0.0]], title="States", rows=["a"], steps=["b"]),
+    "forming": lambda: figures.forming({}, [], title="Forming"),
+    "forming of no step": lambda: figures.forming({"a": [0.5]}, [], title="Forming"),
+    "signed_bars": lambda: figures.signed_bars([], [], title="Shares", measure="value"),
+    "group_scores": lambda: figures.group_scores([], title="Groups", measure="share", whole=0.5),
+    "projection": lambda: figures.projection(np.zeros((0, 2)), title="States", axes_are=("x", "y")),
+    "erasing_curves": lambda: figures.erasing_curves(
+        [], {}, {}, title="Deletion", done="taken away", measure="value"
+    ),
 }
 
 
@@ -166,6 +200,14 @@ def test_a_data_link_holds_exactly_the_text() -> None:
         (lambda: figures.length_histogram({"train": ["a"]}), "lengths of 'train' must be numbers"),
         (lambda: figures.residuals([[1.0]], [1.0]), r"truth must have one dimension, got shape \(1, 1\)"),
         (lambda: figures.confusion([[1, 2]], ["a", "b"]), "matrix must be 2 by 2 for 2 labels"),
+        (
+            lambda: figures.heatmap([[1.0]], title="t", rows=["a", "b"], steps=["c"]),
+            r"values must have shape \(2, 1\) for the names given, got \(1, 1\)",
+        ),
+        (
+            lambda: figures.projection([[1.0]], title="t", axes_are=("x", "y")),
+            r"points must have shape \(sequences, 2\), got \(1, 1\)",
+        ),
         (lambda: figures.roc({"a": ([0, 1], [0, 1])}), r"curve 'a' must be \(x, y, area\), got 2 parts"),
     ],
 )

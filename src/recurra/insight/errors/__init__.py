@@ -1,4 +1,4 @@
-"""What a model gets wrong: which sequences, which groups of them, which classes for which, and which labels are odd."""
+"""What a model gets wrong: which sequences, which groups of them, which classes, and which labels are odd."""
 
 from recurra.insight.errors.analysis import ClassErrors, Mistake, Residual, ResidualErrors, error_analysis
 from recurra.insight.errors.groups import Group

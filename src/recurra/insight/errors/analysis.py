@@ -156,7 +156,9 @@ def error_analysis(
         targets = inputs.targets if targets is None else targets
         columns = columns_of(inputs) if columns is None else columns
     if targets is None:
-        raise DataError("targets must be given: errors need the true labels or numbers beside the predictions")
+        raise DataError(
+            "targets must be given: errors need the true labels or numbers beside the predictions"
+        )
     reading = subject.read(inputs, static)
     if len(targets) != len(reading) or not len(reading):
         raise DataError(
@@ -263,7 +265,7 @@ def _mistakes(
             confidence=float(confidence[row]),
             steps=int(given.lengths[row]),
         )
-        for row in rows
+        for row in rows.tolist()
     )
 
 
@@ -338,7 +340,7 @@ def _residual_errors(given: _Given, predictor: RegressorPredictor, targets: Any)
             predicted=float(answer[row]),
             steps=int(given.lengths[row]),
         )
-        for row in order
+        for row in order.tolist()
     )
     groups = given.groups(errors, mean_of)
     groups["true value"] = by_number(errors, first, mean_of)

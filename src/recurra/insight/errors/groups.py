@@ -90,9 +90,7 @@ def by_number(
     return grouped(values, names, [*dict.fromkeys(order), _MISSING], score)
 
 
-def by_unknown(
-    values: Array, rates: Array, score: Callable[[Array], Any] = share_of
-) -> tuple[Group, ...]:
+def by_unknown(values: Array, rates: Array, score: Callable[[Array], Any] = share_of) -> tuple[Group, ...]:
     """Groups by the share of unknown tokens: none, up to 5%, up to 10%, up to 20%, more."""
     order = ["none", "up to 5%", "up to 10%", "up to 20%", "more than 20%"]
     place = np.searchsorted([0.0, 0.05, 0.10, 0.20], rates, side="left")

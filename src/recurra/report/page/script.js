@@ -86,8 +86,12 @@
     link.after(button);
   }
 
+  // One piece at a time can be reached by the tabulator key; the arrow keys go on from there.
   function showWeights(words) {
     const out = words.parentElement.querySelector("output");
+    const pieces = [...words.querySelectorAll("[data-weight]")];
+    if (!pieces.length) return;
+    pieces.forEach((piece, place) => (piece.tabIndex = place ? -1 : 0));
     const show = (event) => {
       const piece = event.target.closest("[data-weight]");
       if (!piece) return;
@@ -95,8 +99,19 @@
       const meaning = weight.startsWith("-") ? words.dataset.negative : words.dataset.positive;
       out.value = `“${piece.textContent.trim()}”: ${weight} (${meaning})`;
     };
+    const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+    words.addEventListener("keydown", (event) => {
+      const at = pieces.indexOf(event.target);
+      if (at < 0 || !(event.key in steps)) return;
+      event.preventDefault();
+      const next = pieces[Math.max(0, Math.min(pieces.length - 1, at + steps[event.key]))];
+      pieces[at].tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
+    });
     words.addEventListener("pointerover", show);
     words.addEventListener("pointerdown", show);
+    words.addEventListener("focusin", show);
   }
 
   function openFor(hash) {
