@@ -131,6 +131,7 @@ def test_public_names_are_these():
             "Dataset",
             "Ensemble",
             "Events",
+            "FrameModel",
             "LanguageModel",
             "Network",
             "Ragged",

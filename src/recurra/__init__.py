@@ -20,6 +20,7 @@ _HOMES = {
     "Dataset": "recurra.data.dataset",
     "Ensemble": "recurra.runtime.ensemble",
     "Events": "recurra.data.events",
+    "FrameModel": "recurra.tasks.frame_model",
     "LanguageModel": "recurra.tasks.language_model",
     "Network": "recurra.spec",
     "Ragged": "recurra.ragged",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from recurra.runtime.store import load_predictor as load
     from recurra.spec import Network, Training
     from recurra.tasks.classifier import Classifier
+    from recurra.tasks.frame_model import FrameModel
     from recurra.tasks.language_model import LanguageModel
     from recurra.tasks.regressor import Regressor
     from recurra.tasks.tagger import Tagger

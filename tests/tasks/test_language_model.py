@@ -15,7 +15,7 @@ import torch
 import recurra as rc
 from recurra.graph.run import tensors
 from recurra.kernels import get_num_threads, set_num_threads
-from recurra.runtime import language_model as runtime
+from recurra.runtime import walking as runtime
 from recurra.tasks import language_problem
 
 NETWORK = rc.Network(hidden_size=8, num_layers=2, embedding_size=5)

@@ -84,6 +84,7 @@ HIGHER_IS_BETTER: Mapping[str, bool] = {
     "answered_accuracy": True,
     "perplexity": False,
     "nats_per_token": False,
+    "nats_per_frame": False,
     "bits_per_character": False,
     "word_error_rate": False,
     "character_error_rate": False,

@@ -9,19 +9,15 @@ import numpy as np
 
 from recurra import kernels
 from recurra.errors import InputError
-from recurra.graph.run import Flow, Run
 from recurra.ragged import Array, Ragged
 from recurra.runtime.generating import Generating
-from recurra.runtime.predictor import CHUNK_TOKENS, Predictor, chunks
+from recurra.runtime.walking import Walking
 
 if TYPE_CHECKING:
     from recurra.runtime.neural_cache import NeuralCache
 
-CHUNK_NUMBERS = 1 << 23
-"""Scores of tokens (float32) that are held at a time."""
 
-
-class LanguageModelPredictor(Generating, Predictor):
+class LanguageModelPredictor(Generating, Walking):
     """log p(token | all tokens before it in its document), by a softmax over the vocabulary and the boundary.
 
     The model reads the boundary, then the tokens; after each it says what comes next. `config["ends"]` tells
@@ -93,28 +89,6 @@ class LanguageModelPredictor(Generating, Predictor):
         from recurra.runtime.neural_cache import cached_log_probabilities
 
         return cached_log_probabilities(self, batch, self.following(batch), cache)
-
-    def walk(self, batch: Ragged) -> Iterator[Array]:
-        """What leaves the model after each step of a batch, (n, outputs) at a time, in order."""
-        limit = max(1, min(CHUNK_TOKENS, CHUNK_NUMBERS // self.head.outputs))
-        for rows in chunks(batch.lengths, limit):
-            begin, end = int(batch.offsets[rows[0]]), int(batch.offsets[rows[-1] + 1])
-            offsets = batch.offsets[rows[0] : rows[-1] + 2] - begin
-            if end - begin <= limit:
-                yield self._stretch(batch, begin, end, offsets, Run(cache=self._cache))
-                continue
-            states: dict[str, Any] = {}
-            for place in range(begin, end, limit):
-                stop = min(place + limit, end)
-                run = Run(cache=self._cache, states=states, keep_states=True)
-                yield self._stretch(batch, place, stop, np.array([0, stop - place]), run)
-                states = run.carried
-
-    def _stretch(self, batch: Ragged, begin: int, end: int, offsets: Array, run: Run) -> Array:
-        values = np.ascontiguousarray(np.asarray(batch.values)[begin:end])
-        flow = Flow(values=values, offsets=offsets.astype(np.int64))
-        answer: Array = self.model.forward(self.parameters, flow, run)
-        return answer
 
     def predict(self, inputs: Any, static: Any = None) -> Array:
         """(S,) nats per token of each text: how surprising it is; 0 for a text of which nothing is predicted."""

@@ -163,6 +163,8 @@ class Predictor(Promised, ABC):
     precision: str = "float32"
 
     task: ClassVar[str]
+    binary: ClassVar[bool] = False
+    """Whether the numbers that it reads must be 0 or 1."""
 
     def __post_init__(self) -> None:
         self.model = build_model(self.network, self.encoder, self.head, self.precision)

@@ -67,7 +67,10 @@ def made_sample(predictor: Predictor, seed: int = 0, lengths: Sequence[int] = MA
         return Sample(inputs=[_text(encoder, length, generator) for length in lengths], static=static)
     if not isinstance(encoder, (SignalEncoder, EventEncoder)):
         raise SpecError(f"no sequences can be made for {encoder.spec.name!r}; give some of your own")
-    return Sample(inputs=_steps(encoder, generator, lengths), static=static)
+    steps = _steps(encoder, generator, lengths)
+    if predictor.binary:
+        steps = Ragged(values=(np.asarray(steps.values) > 0).astype(np.float64), offsets=steps.offsets)
+    return Sample(inputs=steps, static=static)
 
 
 def _text(encoder: TextEncoder, length: int, generator: np.random.Generator) -> str:

@@ -12,6 +12,7 @@ from recurra.errors import CorruptBundleError, InputError, nearest
 from recurra.graph.model import InputShape, sequence_model
 from recurra.kernels.weights import PRECISIONS
 from recurra.runtime.bundle import WEIGHTS, Bundle
+from recurra.runtime.frame_model import FrameModelPredictor
 from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.precision import read_parameters, stored_arrays, stored_specs
 from recurra.runtime.predictor import ClassifierPredictor, Head, Predictor, RegressorPredictor, input_shape
@@ -21,7 +22,13 @@ from recurra.spec import Network
 
 PREDICTORS: Mapping[str, type[Predictor]] = {
     predictor.task: predictor
-    for predictor in (ClassifierPredictor, RegressorPredictor, TaggerPredictor, LanguageModelPredictor)
+    for predictor in (
+        ClassifierPredictor,
+        RegressorPredictor,
+        TaggerPredictor,
+        LanguageModelPredictor,
+        FrameModelPredictor,
+    )
 }
 
 

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from recurra import kernels
 from recurra.data.corpus import Corpus, divided
 from recurra.data.dataset import Dataset
 from recurra.data.encoder import Encoder, InputSpec
@@ -25,11 +24,12 @@ from recurra.ragged import Array, Ragged
 from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.predictor import Head, Predictor, build_model
 from recurra.spec import Network, Training
-from recurra.tasks.language_problem import LanguageProblem
+from recurra.tasks.language_problem import LanguageProblem, losses_side_by_side
 from recurra.tasks.learner import Learner
 from recurra.tasks.penalties import Penalties
 from recurra.tasks.problem import fingerprint
-from recurra.tasks.streams import Streams
+from recurra.tasks.sources import TokenSource
+from recurra.tasks.streams import Streams, check_streamed
 from recurra.training import fit
 from recurra.training.callbacks import Callback
 from recurra.training.device import resolve_device
@@ -104,7 +104,8 @@ class LanguageModel(Learner):
         assert isinstance(network, Network)
         assert isinstance(training, Training)
         spec = self.inputs if self.inputs is not None else Characters()
-        _check_specs(network, training, spec)
+        check_streamed(network, training)
+        _check_inputs(spec)
         train, held = self._corpora(corpus, validation_data, training.seed)
         self.network_, self.training_ = network.resolved(), training
         self.encoder_: Encoder = _learnt(spec, train)
@@ -156,13 +157,14 @@ class LanguageModel(Learner):
             chosen = splits[split]
             return {} if chosen is None else self._epoch_scores(parameters, chosen)
 
+        source = TokenSource(tokens=tokens)
         known = (tokens.digest, tokens.ends, None if held is None else held.digest)
         specs = (self.network_.to_dict(), self.encoder_.to_record(), self.head_.to_record())
         return LanguageProblem(
             model=self.model_,
-            tokens=tokens,
+            source=source,
             streams=Streams.over(
-                len(tokens.ids) - 1,
+                source.steps,
                 count=training.batch_size * training.accumulate,
                 window=training.sequence_length,
             ),
@@ -195,18 +197,8 @@ class LanguageModel(Learner):
         The pieces begin without what stands before them, so the scores are a little worse than `scores` finds.
         """
         count = max(1, min(self.training_.batch_size, tokens.tokens // LEAST_PIECE))
-        streams = Streams.over(len(tokens.ids) - 1, count=count, window=None)
-        ids = tokens.ids
-        cut = streams.cut(np.arange(count), 0, streams.length, lambda rows: ids[rows] == tokens.boundary)
-        batch = Ragged(values=ids[cut.index].astype(np.int64), offsets=cut.offsets)
-        following = ids[cut.index + 1].astype(np.int64)
-        losses, place = [], 0
-        for logits in self._predictor(parameters).walk(batch):
-            losses.append(kernels.cross_entropy(logits, following[place : place + len(logits)]))
-            place += len(logits)
-        found = np.concatenate(losses).astype(np.float64)
-        if not tokens.ends:
-            found = found[following != tokens.boundary]
+        walk = self._predictor(parameters).walk
+        found = losses_side_by_side(TokenSource(tokens=tokens), walk, count)
         characters = max(1, round(tokens.characters * len(found) / tokens.predicted))
         scores = language_model_scores(-found, characters=characters)
         return {"loss": scores["nats_per_token"], **scores}
@@ -253,28 +245,14 @@ class LanguageModel(Learner):
 _UNITS = {"bpe": "pieces of words"}
 
 
-def _check_specs(network: Network, training: Training, spec: InputSpec) -> None:
-    """Refuse what has no meaning, or no effect, for a language model."""
-    if network.bidirectional:
-        raise SpecError(
-            "a language model must not see what it is to predict, got bidirectional=True; use bidirectional=False"
-        )
+def _check_inputs(spec: InputSpec) -> None:
+    """Refuse inputs that are no tokens of running text."""
     if spec.name not in ("characters", "words", "bpe", "bytes"):
         raise SpecError(
             f"inputs must be Characters, Words, BPE or Bytes for a language model, got {spec!r:.60}"
         )
     if getattr(spec, "max_length", None) is not None:
         raise SpecError("max_length would cut the corpus short; leave it out in a language model")
-    for name, usual in (
-        ("batch_tokens", None),
-        ("bucket", True),
-        ("average", "sequences"),
-        ("class_weight", None),
-    ):
-        if getattr(training, name) != usual:
-            raise SpecError(
-                f"{name} has no effect on a language model, which is read in streams; leave it out"
-            )
 
 
 def _learnt(spec: InputSpec, corpus: Corpus) -> Encoder:

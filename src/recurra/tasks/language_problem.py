@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from recurra import kernels
-from recurra.data.token_file import TokenFile
 from recurra.graph.model import Model
 from recurra.graph.run import Flow, Run
-from recurra.ragged import Array
+from recurra.ragged import Array, Ragged
 from recurra.tasks.penalties import Penalties
-from recurra.tasks.streams import Streams, Window, handed_over, taken_over
+from recurra.tasks.sources import Source
+from recurra.tasks.streams import Streams, handed_over, taken_over
 
 RECUR = "recur"
 """Name of the node whose states go from window to window."""
@@ -23,13 +22,13 @@ RECUR = "recur"
 
 @dataclass(kw_only=True)
 class LanguageProblem:
-    """The `training.problem.Problem` of a language model over a file of tokens.
+    """The `training.problem.Problem` of a language model over tokens or frames.
 
     scorer: parameters and split name -> scores in evaluation mode.
     """
 
     model: Model
-    tokens: TokenFile
+    source: Source
     streams: Streams
     scorer: Callable[[Mapping[str, Array], str], dict[str, float]]
     parameters: dict[str, Array]
@@ -55,35 +54,30 @@ class LanguageProblem:
     def loss(
         self, parameters: Mapping[str, torch.Tensor], index: Array, *, seed: int, window: int, state: Any
     ) -> tuple[torch.Tensor, torch.Tensor, Any]:
-        """Losses per token (N,) of one window of some streams, their weights (N,), and what goes on after it.
+        """Losses per step (N,) of one window of some streams, their weights (N,), and what goes on after it.
 
         An end of a document that is not predicted weighs nothing.
         """
         begin = int(state["place"]) if window else 0
         end = self.streams.end_of(window, seed)
-        ids = self.tokens.ids
-        cut = self.streams.cut(index, begin, end, lambda rows: ids[rows] == self.tokens.boundary)
+        cut = self.streams.cut(index, begin, end, self.source.begins)
         watched: list[Any] | None = [] if self.penalties else None
         run = Run(training=True, seed=seed, keep_states=True, outputs=watched)
         if window:
             run.states = {RECUR: taken_over(state["states"], cut)}
             run.fresh = cut.fresh
-        logits = self.model.forward(parameters, self._flow(cut), run)
-        following = ids[cut.index + 1].astype(np.int64)
-        losses = kernels.cross_entropy(
-            logits, torch.from_numpy(following).to(self.device), label_smoothing=self.label_smoothing
-        )
+        flow = Flow(values=self._tensor(self.source.read(cut.index)), offsets=cut.offsets)
+        logits = self.model.forward(parameters, flow, run)
+        following = self._tensor(self.source.following(cut.index))
+        losses = self.source.losses(logits, following, self.label_smoothing)
         if watched:
             losses = self.penalties.added(losses, watched[0], cut.offsets)
-        counted = np.ones(len(following), np.float32)
-        if not self.tokens.ends:
-            counted[following == self.tokens.boundary] = 0.0
+        counted = self.source.counted(cut.index).astype(np.float32)
         carried = {"place": end, "states": handed_over(run.carried[RECUR], cut)}
-        return losses, torch.from_numpy(counted).to(self.device), carried
+        return losses, self._tensor(counted), carried
 
-    def _flow(self, cut: Window) -> Flow:
-        read = self.tokens.ids[cut.index].astype(np.int64)
-        return Flow(values=torch.from_numpy(read).to(self.device), offsets=cut.offsets)
+    def _tensor(self, values: Array) -> torch.Tensor:
+        return torch.from_numpy(values).to(self.device)
 
     def evaluate(self, parameters: Mapping[str, Array], split: str) -> dict[str, float]:
         """Scores of a split in evaluation mode, with its loss."""
@@ -94,3 +88,19 @@ class LanguageProblem:
         widths = sum(node.width for node in self.model.nodes)
         gates = sum(p.shape[0] for p in self.model.parameters().values() if p.role == "recurrent")
         return 4 * (3 * widths + 3 * gates)
+
+
+def losses_side_by_side(source: Source, walk: Callable[[Ragged], Iterator[Array]], pieces: int) -> Array:
+    """(N,) nats of all that counts, float64, for steps that are read in some pieces side by side.
+
+    walk: what leaves a model after each step of a batch, some rows at a time. The pieces begin without what stands
+    before them, so the losses are a little higher than those of whole documents.
+    """
+    streams = Streams.over(source.steps, count=pieces, window=None)
+    cut = streams.cut(np.arange(streams.count), 0, streams.length, source.begins)
+    found, place = [], 0
+    for outputs in walk(Ragged(values=source.read(cut.index), offsets=cut.offsets)):
+        following = source.following(cut.index[place : place + len(outputs)])
+        found.append(source.losses(outputs, following))
+        place += len(outputs)
+    return np.concatenate(found).astype(np.float64)[source.counted(cut.index)]

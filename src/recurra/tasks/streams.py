@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from recurra.errors import DataError
+from recurra.errors import DataError, SpecError
 from recurra.ragged import Array, Offsets
+from recurra.spec import Network, Training
 from recurra.training.batches import mixed_seed
 
 SHORT = 0.05
@@ -131,3 +132,17 @@ def _placed(part: Any, rows: int, first: torch.Tensor, kept: torch.Tensor) -> An
     made = part.new_zeros((rows, part.shape[1]))
     made[first] = part[kept]
     return made
+
+
+def check_streamed(network: Network, training: Training) -> None:
+    """Refuse what has no meaning, or no effect, where steps are foretold in streams."""
+    if network.bidirectional:
+        raise SpecError(
+            "a language model must not see what it is to predict, got bidirectional=True; use bidirectional=False"
+        )
+    plain = {"batch_tokens": None, "bucket": True, "average": "sequences", "class_weight": None}
+    for name, usual in plain.items():
+        if getattr(training, name) != usual:
+            raise SpecError(
+                f"{name} has no effect on a language model, which is read in streams; leave it out"
+            )
