@@ -113,7 +113,7 @@ def decode(
     if chain is None and rules is None:
         best: Array = np.argmax(emissions, axis=1) if len(emissions) else np.zeros(0, np.int64)
         return best
-    scores = _free(emissions.shape[1]) if chain is None else chain
+    scores = free_chain(emissions.shape[1]) if chain is None else chain
     scores = scores if rules is None else rules.add_to(*scores)
     given = kernels.log_softmax(emissions) if chain is None and len(emissions) else emissions
     path: Array = kernels.viterbi(given, offsets, *scores)[0]
@@ -130,13 +130,13 @@ def marginals(
     if chain is None and rules is None:
         made: Array = kernels.softmax(emissions) if len(emissions) else emissions
         return made
-    scores = _free(emissions.shape[1]) if chain is None else chain
+    scores = free_chain(emissions.shape[1]) if chain is None else chain
     held = scores if rules is None else rules.add_to(*scores)
     shares: Array = kernels.crf_marginals(emissions, offsets, *held)
     return shares
 
 
-def _free(labels: int) -> tuple[Array, Array, Array]:
+def free_chain(labels: int) -> tuple[Array, Array, Array]:
     """The chain of a softmax per token: every pair scores nothing."""
     nothing = np.zeros(labels, np.float32)
     return np.zeros((labels, labels), np.float32), nothing, nothing

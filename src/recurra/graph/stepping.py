@@ -1,4 +1,6 @@
-"""A model with pooling run one token at a time, for one stream or for many: the bits are those of `Model.forward`.
+"""A model run one token at a time, for one stream or for many: the bits are those of `Model.forward`.
+
+Where the model has no pooling, the answer after a token is that of this token.
 
 Both classes keep, for each of their R rows (streams), what the next token needs and nothing more, so that a
 step costs the same however long the stream already is. The number of tokens so far is the caller's to keep.
@@ -82,14 +84,18 @@ class Stepping:
         cache: dict[str, Any] | None = None,
     ) -> None:
         self.recur: Recur = model.node(Recur)
-        pool: Pool = model.node(Pool)
-        begin, end = model.nodes.index(self.recur), model.nodes.index(pool)
+        pool: Pool | None = next((node for node in model.nodes if isinstance(node, Pool)), None)
+        begin = model.nodes.index(self.recur)
+        end = begin if pool is None else model.nodes.index(pool)
+        self.per_step = pool is None
         self._enter = model.nodes[:begin]
         self._between = model.nodes[begin + 1 : end]
         self._leave = model.nodes[end + 1 :]
         self.rows, self.parameters, self._watch = rows, parameters, watch
         self._run = Run(cache={} if cache is None else cache)
-        self._gathering: Gathering = gathering_of(pool, parameters, rows)
+        # Without pooling a unidirectional stack answers from its last output, which is what "last" gathers.
+        gathers = Pool("latest", how="last", inputs=self.recur.width) if pool is None else pool
+        self._gathering: Gathering = gathering_of(gathers, parameters, rows)
         self._prepare()
 
     def _new_stepper(self) -> kernels.Stepper:
@@ -186,6 +192,15 @@ class Stepping:
         pooled = self._gathering.pooled(rows, counts)
         columns: Mapping[str, Any] = {} if static is None else {STATIC: static}
         return self._through(self._leave, Flow(values=pooled, offsets=None, columns=columns))
+
+    @property
+    def reach(self) -> int:
+        """The last steps whose outputs may still change, the newest one with them; 1 for one direction."""
+        return 1
+
+    def latest(self, row: int) -> Array:
+        """(m, outputs) answers for the last `reach` steps of one stream, or as many as there are; per step alone."""
+        return self.outputs(np.array([row]), np.array([1]))
 
     def reset(self, rows: Array) -> None:
         """Let streams begin anew."""
@@ -334,12 +349,22 @@ class LookAhead(Stepping):
     def outputs(self, rows: Array, counts: Array, static: Array | None = None) -> Array:
         """(n, outputs) answers of n streams that have taken `counts` tokens, with their scaled static features."""
         runs = [self._ran(self._windows[row]) for row in rows]
+        if self.per_step:
+            newest = np.concatenate([ran.y[-1:] for ran in runs])
+            return self._through(self._leave, Flow(values=newest, offsets=None))
         parts = [
             self._gathering.with_more(int(row), self._toward_pool(ran.y), ran.final, count)
             for row, ran, count in zip(rows, runs, counts, strict=True)
         ]
         columns: Mapping[str, Any] = {} if static is None else {STATIC: static}
         return self._through(self._leave, Flow(values=np.concatenate(parts), offsets=None, columns=columns))
+
+    @property
+    def reach(self) -> int:
+        return self.look_ahead
+
+    def latest(self, row: int) -> Array:
+        return self._through(self._leave, Flow(values=self._ran(self._windows[row]).y, offsets=None))
 
     def reset(self, rows: Array) -> None:
         """Let streams begin anew."""

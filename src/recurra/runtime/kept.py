@@ -98,7 +98,7 @@ def _plain_inputs(inputs: Any) -> Any:
 
 def _inputs(record: Any) -> Any:
     if isinstance(record, list):
-        return [str(text) for text in record]
+        return [text if isinstance(text, str) else [str(word) for word in text] for text in record]
     offsets = np.asarray(record["offsets"], dtype=np.int64)
     width, columns = int(record["width"]), {str(k): _column(cells) for k, cells in record["columns"].items()}
     values = np.zeros((int(offsets[-1]), 0))

@@ -14,6 +14,7 @@ from recurra.data.events import EventEncoder
 from recurra.data.signal import NumericEncoding, SignalEncoder
 from recurra.data.steps import TIME
 from recurra.data.text_encoders import TextEncoder
+from recurra.data.tokens import TokenEncoder
 from recurra.errors import SpecError
 from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import Predictor
@@ -63,6 +64,8 @@ def made_sample(predictor: Predictor, seed: int = 0, lengths: Sequence[int] = MA
     if head is not None:
         shape = (len(lengths), len(head.names))
         static = head.mean + head.scale * generator.standard_normal(shape)
+    if isinstance(encoder, TokenEncoder):
+        return Sample(inputs=[_words(encoder, length, generator) for length in lengths], static=static)
     if isinstance(encoder, TextEncoder):
         return Sample(inputs=[_text(encoder, length, generator) for length in lengths], static=static)
     if not isinstance(encoder, (SignalEncoder, EventEncoder)):
@@ -76,6 +79,13 @@ def made_sample(predictor: Predictor, seed: int = 0, lengths: Sequence[int] = MA
 def _text(encoder: TextEncoder, length: int, generator: np.random.Generator) -> str:
     text = encoder.decode(generator.integers(0, len(encoder.vocabulary), length))
     return f"{text} {STRANGE}" if length > 2 else text
+
+
+def _words(encoder: TokenEncoder, length: int, generator: np.random.Generator) -> list[str]:
+    """Words of the vocabulary, and one that is in none."""
+    known = [*encoder.words[1:], STRANGE]
+    words = [known[i] for i in generator.integers(0, len(known), length)]
+    return [*words[:-1], STRANGE] if length > 2 else words
 
 
 def _steps(
@@ -110,8 +120,8 @@ def pieces_of(encoder: Encoder, inputs: Any, row: int) -> list[Any]:
         return list(_rows_of(inputs, row))
     sequence = inputs[row]
     if isinstance(sequence, str):
-        return _text_pieces(encoder, sequence)
-    if encoder.kind == "tokens":
+        return sequence.split() if encoder.kind == "spelt" else _text_pieces(encoder, sequence)
+    if encoder.kind in ("tokens", "spelt"):
         return [[word] for word in sequence]
     if isinstance(sequence, Mapping) or hasattr(sequence, "columns"):
         names = list(sequence) if isinstance(sequence, Mapping) else list(sequence.columns)

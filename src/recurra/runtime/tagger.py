@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra import kernels
 from recurra.data.step_targets import UNLABELLED, StepNumbers, check_steps
 from recurra.data.tokens import WORDS, TokenEncoder
-from recurra.decoding.tags import TagRules, decode, marginals, rules_of
+from recurra.decoding.tags import TagRules, decode, free_chain, marginals, rules_of
 from recurra.errors import DataError, SpecError
 from recurra.graph.chain import Chain
 from recurra.graph.run import Run
 from recurra.ragged import Array, Offsets, Ragged
 from recurra.runtime.predictor import CHUNK_TOKENS, Predictor
+
+if TYPE_CHECKING:
+    from recurra.runtime.keyed import Streams
+    from recurra.runtime.step_stream import StepStream
+
+UNSEEN_SPAN = "B-(a tag that training had not)"
 
 
 class TaggerPredictor(Predictor):
@@ -103,6 +110,50 @@ class TaggerPredictor(Predictor):
         pairs = zip(self.target.classes, self.schemes, strict=True)
         return [rules_of(tags, scheme) for tags, scheme in pairs]
 
+    def continued(
+        self, outputs: Array, before: Sequence[int] | None, *, ended: bool
+    ) -> tuple[Array, list[Array]]:
+        """Codes (n, K) and probabilities of the next n steps of a sequence whose tags up to there stand already.
+
+        before: codes of the last tag that stands, per column; None at the beginning. ended: whether the sequence
+        ends with these steps.
+        """
+        codes, tables = [], []
+        offsets = np.array([0, len(outputs)])
+        for place, emissions in enumerate(self._emissions(outputs)):
+            rules, chain = self._rules[place], self._chain(place)
+            if rules is None and chain is None:
+                codes.append(decode(emissions, offsets, None))
+                tables.append(marginals(emissions, offsets, None))
+                continue
+            steps, start, end = chain or free_chain(emissions.shape[1])
+            if rules is not None:
+                steps, start, end = rules.add_to(steps, start, end)
+            start = start if before is None else np.ascontiguousarray(steps[before[place]])
+            end = end if ended else np.zeros_like(end)
+            scores = emissions if chain else np.asarray(kernels.log_softmax(emissions))
+            codes.append(decode(scores, offsets, (steps, start, end)))
+            tables.append(marginals(scores, offsets, (steps, start, end)))
+        return np.stack(codes, axis=1).astype(np.int64), tables
+
+    def stream(self, *, static: Any = None, look_ahead: int | None = None, watch: bool = False) -> StepStream:  # type: ignore[override]
+        """Begin a sequence that arrives step by step; see `recurra.runtime.step_stream.StepStream`."""
+        from recurra.runtime.step_stream import StepStream
+
+        self.scaled_static(static, 1)
+        if watch:
+            raise SpecError("watch has no effect on a stream of a tagger yet; leave it out")
+        return StepStream(self, look_ahead=look_ahead)
+
+    def streams(self, **options: Any) -> Streams:
+        """Sequences by key, answered for their newest step; refused where tags depend on their neighbours."""
+        if not self.numeric and (self.head.chain or any(rules is not None for rules in self._rules)):
+            raise SpecError(
+                "streams by key answer for the newest step alone, and these tags depend on their neighbours; "
+                "use one stream() per sequence, or a model with head='softmax' and scheme='none'"
+            )
+        return super().streams(**options)
+
     # ---- reading and running ---------------------------------------------------------------------------------
 
     def _read(self, inputs: Any, static: Any) -> Ragged:
@@ -131,8 +182,10 @@ class TaggerPredictor(Predictor):
             for value in self.target.decode(outputs):
                 yield {"value": value.tolist()}
             return
-        codes = self.codes(outputs, offsets)
-        tables = self.marginals(outputs, offsets)
+        yield from self.tag_records(self.codes(outputs, offsets), self.marginals(outputs, offsets))
+
+    def tag_records(self, codes: Array, tables: Sequence[Array]) -> Iterator[dict[str, Any]]:
+        """`{"label", "probability"}` per step, of (N, K) codes and the probabilities of each column's tags."""
         chances = np.stack(
             [table[np.arange(len(codes)), codes[:, place]] for place, table in enumerate(tables)], axis=1
         )
@@ -180,7 +233,7 @@ class TaggerPredictor(Predictor):
         found = self.scores_of(self.outputs_of(batch), encoded)
         if self.numeric:
             return found
-        return {**found, **self._spans(batch, targets), **self._by_words(batch, encoded)}
+        return {**found, **self._by_words(batch, encoded)}
 
     def scores_of(self, outputs: Array, encoded: Ragged) -> dict[str, Any]:
         """The scores of what leaves the model that need no texts: what training watches."""
@@ -200,7 +253,8 @@ class TaggerPredictor(Predictor):
         )
         whole = (wrong == 0)[encoded.lengths > 0]
         found["sequence_accuracy"] = float(whole.mean())
-        return {**found, "unseen_tags": float((truth[tagged] < UNLABELLED).any(axis=1).mean())}
+        found["unseen_tags"] = float((truth[tagged] < UNLABELLED).any(axis=1).mean())
+        return {**found, **self._span_scores(codes[:, 0], encoded)}
 
     def _number_scores(self, outputs: Array, truth: Array) -> dict[str, Any]:
         from recurra.metrics import regression_scores
@@ -210,22 +264,26 @@ class TaggerPredictor(Predictor):
             raise DataError("targets must hold at least one number to score against, got none")
         return regression_scores(self.target.decode(truth[given]), self.target.decode(outputs[given]))
 
-    def _spans(self, batch: Ragged, targets: Any) -> dict[str, float]:
-        """F1 of spans, where the tags of the first column mark any and all of a sequence are given."""
+    def _span_scores(self, codes: Array, encoded: Ragged) -> dict[str, float]:
+        """F1 of spans over the sequences whose tags are all given, where the tags of the first column mark any.
+
+        `illegal_gold_sequences` breaks the rules of the scheme; its spans are read as `conlleval` reads them.
+        """
         from recurra.metrics.spans import span_scores
 
-        rules = self._rules[0]
+        rules, tags = self._rules[0], self.target.classes[0]
         if rules is None:
             return {}
-        predicted = self.answers_of(self.outputs_of(batch), batch.offsets)
-        pairs = [
-            ([_first(tag) for tag in truth], [_first(tag) for tag in guess])
-            for truth, guess in zip(targets, predicted, strict=True)
-        ]
-        pairs = [pair for pair in pairs if all(isinstance(tag, str) and tag for tag in pair[0])]
-        spans = span_scores([truth for truth, _ in pairs], [guess for _, guess in pairs], warn=False)
-        found = {f"span_{name}": getattr(spans.micro, name) for name in ("precision", "recall", "f1")}
-        return {**found, "span_f1_macro": spans.macro.f1}
+        # A tag that training had not stands last; it opens a span of its own, which nothing can match.
+        names, truth = [*tags, UNSEEN_SPAN], np.asarray(encoded.values)[:, 0]
+        rows = [i for i, row in enumerate(_parted(truth, encoded.offsets)) if not (row == UNLABELLED).any()]
+        truths = [np.maximum(row, -1) for row in _parted(truth, encoded.offsets)]
+        guesses = _parted(codes, encoded.offsets)
+        gold = [[names[code] for code in truths[i].tolist()] for i in rows]
+        found = span_scores(gold, [[names[c] for c in guesses[i].tolist()] for i in rows], warn=False)
+        scores = {f"span_{name}": getattr(found.micro, name) for name in ("precision", "recall", "f1")}
+        illegal = sum(rules.broken(truths[i].tolist()) > 0 for i in rows if (truths[i] >= 0).all())
+        return {**scores, "span_f1_macro": found.macro.f1, "illegal_gold_sequences": illegal}
 
     def _by_words(self, batch: Ragged, encoded: Ragged) -> dict[str, float]:
         """Accuracy of words that training had often enough, and of the others."""
@@ -250,10 +308,6 @@ class TaggerPredictor(Predictor):
 
 def _parted(values: Any, offsets: Offsets) -> list[Any]:
     return [values[begin:end] for begin, end in pairwise(offsets)]
-
-
-def _first(tag: Any) -> Any:
-    return tag[0] if isinstance(tag, (tuple, list)) else tag
 
 
 def _text(item: Any, place: int, word: tuple[str, int, int]) -> str:

@@ -19,6 +19,8 @@ def torch_refused(predictor: Predictor) -> str | None:
     """Why `torch.nn` cannot compute this model; None where it can."""
     if find_spec("torch") is None:
         return "torch is not installed"
+    if predictor.head.pooling is None:
+        return "it is compared for one answer per sequence alone"
     net = predictor.network
     given = {"layer_norm": net.layer_norm, "zoneout": net.zoneout, "cell_clip": net.cell_clip}
     lacking = [name for name, value in given.items() if value]

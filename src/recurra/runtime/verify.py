@@ -21,7 +21,7 @@ from recurra import kernels
 from recurra.errors import DataError, ExportError, InputError, MissingExtraError
 from recurra.graph.run import Flow, Run
 from recurra.kernels import engines
-from recurra.ragged import Array
+from recurra.ragged import Array, Ragged
 from recurra.runtime.bundle import library_versions
 from recurra.runtime.ensemble import Ensemble
 from recurra.runtime.kept import ANSWERS, read_answers
@@ -94,12 +94,20 @@ def verify(predictor: Predictor, inputs: Any = None, static: Any = None) -> Veri
     sample = made_sample(predictor) if inputs is None else given_sample(inputs, static)
     if not len(sample):
         raise DataError("inputs must hold at least one sequence to verify the model on, got none")
-    work = _Work(predictor, sample)
+    work = _work_on(predictor)(predictor, sample)
     checks = tuple(work.checks())
     return Verification(checks=checks, notes=tuple(work.notes), rows=len(work.sample), made=inputs is None)
 
 
-class _Work:
+def _work_on(predictor: Predictor) -> type[Work]:
+    if predictor.task != "tagger":
+        return Work
+    from recurra.runtime.verify_steps import StepWork
+
+    return StepWork
+
+
+class Work:
     """The comparisons of one model on one sample; `notes` gathers what is left out."""
 
     def __init__(self, predictor: Predictor, sample: Sample) -> None:
@@ -132,7 +140,7 @@ class _Work:
             yield from self._onnx()
             return
         for place, member in enumerate(self.predictor.members, 1):
-            work = _Work(member, self.sample)
+            work = Work(member, self.sample)
             for check in work._engines():
                 yield dataclasses.replace(check, name=f"member {place}: {check.name}")
             self.notes += [f"member {place}: {note}" for note in work.notes]
@@ -190,6 +198,10 @@ class _Work:
         if not len(rows):
             self.notes.append(f"no stream: every sequence is longer than {STREAMED_STEPS} steps")
             return
+        yield from self._streamed_checks(rows)
+
+    def _streamed_checks(self, rows: Array) -> Iterator[Check]:
+        lengths = self.batch.lengths
         ahead = None
         if self.predictor.bidirectional:
             ahead = max(1, int(lengths[rows].max()))
@@ -311,8 +323,9 @@ class _Work:
         model = self._fresh(
             parameters={k: v.astype(np.float64) for k, v in self.predictor.parameters.items()}
         )
-        values = np.asarray(self.batch.values)
-        wide = self.batch if values.dtype.kind == "i" else self.batch.with_values(values.astype(np.float64))
+        values = self.batch.values
+        is_ids = isinstance(values, Ragged) or values.dtype.kind == "i"
+        wide = self.batch if is_ids else self.batch.with_values(np.asarray(values, dtype=np.float64))
         static = None if self.static is None else self.static.astype(np.float64)
         outputs: Array = model.model.forward(model.parameters, Flow.of(wide, static), Run(cache={}))
         return outputs

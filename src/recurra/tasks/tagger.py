@@ -192,7 +192,9 @@ class Tagger(SequenceEstimator):
 
     @property
     def _default_monitor(self) -> str:
-        return "rmse" if self.numeric_ else "accuracy"
+        if self.numeric_:
+            return "rmse"
+        return "accuracy" if self.schemes_[0] is None else "span_f1"
 
     # ---- what compare asks -----------------------------------------------------------------------------------
 
