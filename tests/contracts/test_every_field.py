@@ -73,6 +73,7 @@ TRAINING: dict[str, tuple[dict[str, Any], Any]] = {
     "bucket": ({}, False),
     "max_seconds": ({"epochs": 50}, 0.01),
     "max_bad_steps": ({}, 3),
+    "diagnose": ({}, True),
     "seed": ({}, 1),
     "device": ({}, "cuda"),
 }
@@ -117,6 +118,7 @@ def outcome(network: Network, training: Training) -> Any:
         fitted.stopped_by,
         fitted.best_epoch,
         losses,
+        len(fitted.history.probes),
         {k: v.tobytes() for k, v in fitted.parameters.items()},
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recurra.training import gradients, keeper, loop, optimizers
+from recurra.training import diagnosing, gradients, keeper, loop, optimizers
 
 
 @contextmanager
@@ -90,4 +90,21 @@ def unchecked_steps() -> Iterator[None]:
     """Apply every step, finite or not."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "is_good", lambda loss, norm: True)
+        yield
+
+
+@contextmanager
+def meddling_probe() -> Iterator[None]:
+    """Let the diagnosis leave the gradient of its own loss behind."""
+    before = diagnosing.Collector.before
+
+    def wrong(self: Any, parameters: Any, batches: Any) -> dict[str, Any]:
+        found = before(self, parameters, batches)
+        for parameter in parameters.values():
+            if parameter.grad is not None:
+                parameter.grad.mul_(1.0 + 1e-6)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagnosing.Collector, "before", wrong)
         yield

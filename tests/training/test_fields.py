@@ -40,6 +40,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "average": ({}, {"average": "tokens"}),
     "bucket": ({}, {"bucket": False}),
     "max_seconds": ({}, {"max_seconds": 1e-6}),
+    "diagnose": ({}, {"diagnose": True}),
     "seed": ({}, {"seed": 1}),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from recurra.cli.attending import Attending
 from recurra.cli.building import UNITS, read_data
+from recurra.cli.diagnosing import diagnosis_lines, diagnosis_of, explaining_divergence
 from recurra.cli.options import Choices
 from recurra.cli.output import print_json
 from recurra.data.corpus import Corpus, divided
@@ -82,7 +83,8 @@ def fit_language_model(
     corpus = corpus_of(data, chosen.data, model.documents)
     train, held = _parts(corpus, chosen, model.documents, test)
     begin = time.perf_counter()
-    model.fit(train, folder=checkpoints, resume=resume, progress=progress)
+    with explaining_divergence(model):
+        model.fit(train, folder=checkpoints, resume=resume, progress=progress)
     seconds = time.perf_counter() - begin
     scores = {"validation": model.fitted_best().get("validation", {})}
     if held is not None:
@@ -92,6 +94,7 @@ def fit_language_model(
     reading = {**chosen.data, "documents": model.documents}
     path = model.save(output, scores=scores, data={"reading": reading}, extras=extras)
     shutil.rmtree(checkpoints, ignore_errors=True)
+    diagnosis = diagnosis_of(model)
     return {
         "model": str(path),
         "task": model.task,
@@ -102,6 +105,7 @@ def fit_language_model(
         "best_epoch": model.fitted_.best_epoch,
         "stopped_by": model.fitted_.stopped_by,
         "notes": list(model.notes_),
+        **({} if diagnosis is None else {"diagnosis": diagnosis.to_dict()}),
     }
 
 
@@ -120,6 +124,8 @@ def tell(record: Mapping[str, Any]) -> None:
     shown = {name: value for name, value in record["scores"].items() if isinstance(value, float)}
     print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in shown.items()))
     print(f"{record['epochs']} epochs in {record['seconds']:.1f} s, best epoch {record['best_epoch']}")
+    for line in diagnosis_lines(record):
+        print(line)
     print(f"model:  {record['model']}")
 
 

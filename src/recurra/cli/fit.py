@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from recurra.cli import options as o
+from recurra.cli.diagnosing import diagnosis_lines, diagnosis_of, explaining_divergence
 from recurra.cli.output import print_json, progress_kind, say
 
 
@@ -18,7 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="fit")(fit)
 
 
-@o.chosen_by(*o.DATA, *o.SPLITS, *o.CELL, *o.MODEL, *o.LANGUAGE)
+@o.chosen_by(*o.DATA, *o.SPLITS, *o.CELL, *o.MODEL, *o.LANGUAGE, *o.DIAGNOSE)
 def fit(
     task: Annotated[str, typer.Argument(help="classifier, regressor, tagger or language-model.")],
     data: o.Data,
@@ -66,7 +67,8 @@ def fit(
     if conformal is not None:
         parts, calibration = set_aside(parts, chosen.data)
     begin = time.perf_counter()
-    result = _train(model, parts, output, resume, progress)
+    with explaining_divergence(model):
+        result = _train(model, parts, output, resume, progress)
     seconds = time.perf_counter() - begin
     if calibration is not None and conformal is not None:
         calibrate(model, calibration, conformal, max_error)
@@ -142,7 +144,15 @@ def _finish(
     from recurra.evaluation.record import fit_pages
 
     scores = {name: model.scores(part) for name, part in parts.items()}
-    extras = fit_pages(model, parts, scores, seconds=seconds, name=output.name)
+    diagnosis = diagnosis_of(model)
+    extras = fit_pages(
+        model,
+        parts,
+        scores,
+        seconds=seconds,
+        name=output.name,
+        diagnosis=None if diagnosis is None else diagnosis.record(),
+    )
     history = checkpoints(output) / "history.jsonl"
     if history.is_file():
         extras["history.jsonl"] = history.read_bytes()
@@ -160,6 +170,7 @@ def _finish(
         "best_epoch": fitted.best_epoch,
         "stopped_by": fitted.stopped_by,
         "report": str(path / "report.html"),
+        **({} if diagnosis is None else {"diagnosis": diagnosis.to_dict()}),
         **_confidence(model, parts["test"]),
     }
 
@@ -181,5 +192,7 @@ def _tell(record: dict[str, Any], model: Any) -> None:
     first = list(shown.items())[:6]
     print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in first))
     print(f"{record['epochs']} epochs in {record['seconds']:.1f} s, best epoch {record['best_epoch']}")
+    for line in diagnosis_lines(record):
+        print(line)
     print(f"model:  {record['model']}")
     print(f"report: {record['report']}")

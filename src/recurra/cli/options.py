@@ -129,6 +129,15 @@ LANGUAGE = _flags(
     "task",
     ("documents", str, "Of running text for a language model: whole, lines or paragraphs."),
 )
+DIAGNOSE = _flags(
+    "training",
+    (
+        "diagnose",
+        bool,
+        "Measure gradients through time, gates and updates, and say what is wrong.",
+        "--diagnose",
+    ),
+)
 _FREE = ("learning_rate", "sequence_length")
 """Flags whose texts may stand for a number or for none."""
 

@@ -175,14 +175,19 @@ def fit_pages(
     *,
     seconds: float,
     name: str,
+    diagnosis: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """The files that `fit` leaves beside a model: report.html, metrics.json and history.jsonl."""
+    """The files that `fit` leaves beside a model: report.html, metrics.json and history.jsonl.
+
+    diagnosis: of the training, where it was measured; see `report.diagnosis`.
+    """
     given = {split: materials(part) for split, part in parts.items()}
+    shown = model_record(name, model, given["test"], scores, seconds)
     record = {
         "title": f"{model.task.capitalize()}: {name}",
         "task": model.task,
         "data": data_record(given, model),
-        "models": [model_record(name, model, given["test"], scores, seconds)],
+        "models": [shown if diagnosis is None else {**shown, "diagnosis": diagnosis}],
         "settings": {**model.network_.to_dict(), **model.training_.to_dict()},
     }
     plain = {split: json_scores(dict(values)) for split, values in scores.items()}

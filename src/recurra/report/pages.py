@@ -31,6 +31,7 @@ says so:
            predictions {truth: [...], predicted: [...]}, or {target: such a mapping} (regressors)
            errors [{text, label, predicted, confidence, ...}]
            notes [sentences]
+           diagnosis {findings, measures, drawn}, see report.diagnosis
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recurra.report.diagnosis import diagnosis_items
 from recurra.report.evidence import difference_table, search_items
 from recurra.report.figures import (
     critical_difference,
@@ -73,6 +75,7 @@ def fit_report(record: Record) -> Report:
         _summary(record, model),
         Section(title="Data", items=data_items(record.get("data"))),
         Section(title="Training", items=_training(models[:1])),
+        Section(title="Diagnosis of the training", items=diagnosis_items(model.get("diagnosis"))),
         Section(title="Results", items=_results(model, record)),
         Section(title="Wrong predictions", items=error_items(model.get("errors") or record.get("errors"))),
         Section(title="The model", items=_anatomy(model, record)),

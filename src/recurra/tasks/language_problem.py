@@ -14,7 +14,7 @@ from recurra.graph.run import Flow, Run
 from recurra.ragged import Array, Ragged
 from recurra.tasks.penalties import Penalties
 from recurra.tasks.sources import Source
-from recurra.tasks.streams import Streams, handed_over, taken_over
+from recurra.tasks.streams import Streams, Window, handed_over, taken_over
 
 RECUR = "recur"
 """Name of the node whose states go from window to window."""
@@ -75,6 +75,22 @@ class LanguageProblem:
         counted = self.source.counted(cut.index).astype(np.float32)
         carried = {"place": end, "states": handed_over(run.carried[RECUR], cut)}
         return losses, self._tensor(counted), carried
+
+    def probe_flow(self, index: Array) -> Flow:
+        """What the model reads of the first window of some streams, for `Training(diagnose=True)`."""
+        cut = self._first(index)
+        return Flow(values=self._tensor(self.source.read(cut.index)), offsets=cut.offsets)
+
+    def probe_losses(
+        self, parameters: Mapping[str, torch.Tensor], outputs: torch.Tensor, index: Array
+    ) -> torch.Tensor:
+        """Losses per token of that window."""
+        following = self._tensor(self.source.following(self._first(index).index))
+        losses: torch.Tensor = self.source.losses(outputs, following, self.label_smoothing)
+        return losses
+
+    def _first(self, index: Array) -> Window:
+        return self.streams.cut(index, 0, self.streams.end_of(0, 0), self.source.begins)
 
     def _tensor(self, values: Array) -> torch.Tensor:
         return torch.from_numpy(values).to(self.device)

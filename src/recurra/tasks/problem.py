@@ -118,6 +118,21 @@ class SupervisedProblem:
         losses = self.loss_function(outputs, self._target(part.targets))
         return losses, averaging_weights(self.average, part.batch.lengths, part.weights)
 
+    def probe_flow(self, index: Array) -> Flow:
+        """What the model reads of some sequences, in their first window."""
+        part = self._first(index)
+        return self._on_device(Flow.of(part.batch, part.static))
+
+    def probe_losses(
+        self, parameters: Mapping[str, torch.Tensor], outputs: torch.Tensor, index: Array
+    ) -> torch.Tensor:
+        """The losses of these sequences in that window."""
+        return self._losses(parameters, outputs, self._first(index))[0]
+
+    def _first(self, index: Array) -> Examples:
+        part, count = self.train.select(index), self.windows(index)
+        return part if count == 1 else _windowed(part, 0, count)[0]
+
     def evaluate(self, parameters: Mapping[str, Array], split: str) -> dict[str, float]:
         """Scores of a split in evaluation mode, with its loss."""
         return self.scorer(parameters, split)

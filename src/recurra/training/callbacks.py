@@ -82,6 +82,9 @@ class Callback:
         """After every step."""
         return None
 
+    def on_probe(self, record: Mapping[str, Any]) -> None:
+        """After a step that `Training(diagnose=True)` looked into, with what it found; see `training.diagnosing`."""
+
     def on_epoch(self, event: EpochEvent) -> bool | None:
         """After every epoch and its scores."""
         return None

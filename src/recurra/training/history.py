@@ -28,11 +28,13 @@ class History:
     steps: columns over all steps, as arrays of float64 ("d"), which a million steps need: "epoch",
         "loss", "learning_rate", "gradient_norm", "skipped", "seconds".
     layers: name of a part of the model -> its gradient norm at every step, before clipping.
+    probes: what `Training(diagnose=True)` measured on a sample of the steps; see `training.diagnosing`.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
     steps: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
     layers: dict[str, array[float]] = field(default_factory=dict)
+    probes: list[dict[str, Any]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -60,11 +62,18 @@ class History:
         self.epochs.append({name: _plain(value) for name, value in record.items()})
         return self.epochs[-1]
 
+    def add_probe(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep what was measured around one step, made plain; return it."""
+        plain: dict[str, Any] = _plain_tree(record)
+        self.probes.append(plain)
+        return plain
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain lists and dictionaries."""
         steps = {name: [_plain(value) for value in column] for name, column in self.steps.items()}
         layers = {name: [_plain(value) for value in column] for name, column in self.layers.items()}
-        return {"epochs": [dict(record) for record in self.epochs], "steps": steps, "layers": layers}
+        epochs, probes = ([dict(record) for record in kept] for kept in (self.epochs, self.probes))
+        return {"epochs": epochs, "steps": steps, "layers": layers, "probes": probes}
 
     def arrays(self) -> dict[str, Array]:
         """Return the step columns as float64 arrays, for a checkpoint."""
@@ -74,13 +83,18 @@ class History:
 
     @classmethod
     def restored(
-        cls, epochs: Sequence[Mapping[str, Any]], layers: Sequence[str], arrays: Mapping[str, Array]
+        cls,
+        epochs: Sequence[Mapping[str, Any]],
+        layers: Sequence[str],
+        arrays: Mapping[str, Array],
+        probes: Sequence[Mapping[str, Any]] = (),
     ) -> History:
-        """Rebuild what `arrays`, `epochs` and the names of the `layers` were taken from."""
+        """Rebuild what `arrays`, `epochs`, `probes` and the names of the `layers` were taken from."""
         return cls(
             epochs=[dict(record) for record in epochs],
             steps={name: array("d", arrays[f"steps.{name}"].tobytes()) for name in COLUMNS},
             layers={name: array("d", arrays[f"layers.{name}"].tobytes()) for name in layers},
+            probes=[dict(record) for record in probes],
         )
 
 
@@ -88,3 +102,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _plain_tree(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain_tree(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_tree(part) for part in value]
+    return _plain(value)

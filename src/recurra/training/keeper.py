@@ -19,7 +19,7 @@ from recurra.training.recorders import HistoryFile
 from recurra.training.signals import NAMES, Signals
 from recurra.training.state import pack, unpack
 
-FREE = ("max_seconds", "max_bad_steps", "patience", "restore_best", "device")
+FREE = ("max_seconds", "max_bad_steps", "patience", "restore_best", "diagnose", "device")
 """Options that may change on resume: none of them changes a step."""
 EPOCH_SECONDS = 1.0
 """Epochs that are shorter than this are not saved one by one."""

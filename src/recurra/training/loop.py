@@ -11,6 +11,7 @@ from recurra.errors import DivergedError
 from recurra.spec import Training
 from recurra.training.batches import mixed_seed, steps_of_epoch
 from recurra.training.callbacks import Callback, EpochEvent, StepEvent
+from recurra.training.diagnosing import Collector, copies
 from recurra.training.fitted import Fitted
 from recurra.training.gradients import Pass, clip_gradients, compute_gradients, make_leaves, norms_by_layer
 from recurra.training.monitor import Monitor
@@ -46,6 +47,7 @@ class Loop:
         self.parameters = make_leaves(problem.parameters, device)
         self.optimizer = make_optimizer(self.training, self.parameters, problem.roles, problem.layers)
         self._depths = depths(problem.layers)
+        self.collector = Collector(problem, self.training)
         rate = training.learning_rate
         self.state = State(
             monitor=Monitor.of(problem, training),
@@ -124,11 +126,17 @@ class Loop:
         norm, layers = norms_by_layer(self.parameters, self.problem.layers)
         rate = rate_at(training, state.base_rate, self._place(steps, windows))
         good = is_good(done.loss, norm)
+        probe = self.collector.before(self.parameters, batches) if self.collector.is_due(state) else None
+        held = {} if probe is None else copies(self.parameters)
         if good and done.weight > 0:
             self._keep_good()
             scale = clip_gradients(self.parameters, training.gradient_clip, training.clip_by, norm)
             self.optimizer.step(rate, scale)
         event = self._recorded(done, norm, layers, rate, batches, steps, skipped=not good)
+        if probe is not None:
+            self._add_probe(
+                {**probe, "updates": self.collector.updates(held, self.parameters) if good else {}}
+            )
         state.carried = done.carried
         state.advance(windows, give_up=not good)
         self._tell(lambda callback: callback.on_step(event))
@@ -140,6 +148,11 @@ class Loop:
         if self.training.unfreeze == "gradual":
             for name, parameter in self.parameters.items():
                 parameter.requires_grad_(self._depths[name] <= self.state.epoch)
+
+    def _add_probe(self, found: dict[str, Any]) -> None:
+        state = self.state
+        record = state.history.add_probe({"step": state.total, "epoch": state.epoch + 1, **found})
+        self._tell(lambda callback: callback.on_probe(record))
 
     def _place(self, steps: int, windows: int) -> Place:
         state = self.state

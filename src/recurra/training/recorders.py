@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ FILE = "history.jsonl"
 
 
 class HistoryFile(Callback):
-    """`history.jsonl`: one line per step ({"kind": "step", ...}) and per epoch ({"kind": "epoch", ...}).
+    """`history.jsonl`: one line per step ({"kind": "step", ...}), per epoch ("epoch") and per probe ("probe").
 
     path: of the file. history: the run's own, which on resume already holds what the checkpoint knew:
     lines that the killed process wrote after that checkpoint are cut off, missing ones written again.
@@ -34,6 +34,9 @@ class HistoryFile(Callback):
     def on_step(self, event: StepEvent) -> bool | None:
         self._append(self._history.step_record(len(self._history.steps["loss"]) - 1))
         return None
+
+    def on_probe(self, record: Mapping[str, Any]) -> None:
+        self._append({"kind": "probe", **record})
 
     def on_epoch(self, event: EpochEvent) -> bool | None:
         if self._lines is None:
@@ -80,11 +83,23 @@ class HistoryFile(Callback):
 def _records(history: History) -> Iterator[dict[str, Any]]:
     """All records in the order in which they were made."""
     begin = 0
-    for epoch in history.epochs:
-        yield from (history.step_record(place) for place in range(begin, epoch["step"]))
-        begin = epoch["step"]
-        yield {"kind": "epoch", **epoch}
-    yield from (history.step_record(place) for place in range(begin, len(history.steps["loss"])))
+    probes = {record["step"]: record for record in history.probes}
+    for epoch in [*history.epochs, None]:
+        end = len(history.steps["loss"]) if epoch is None else epoch["step"]
+        for place in range(begin, end):
+            yield from _step_records(history, place, probes)
+        begin = end
+        if epoch is not None:
+            yield {"kind": "epoch", **epoch}
+
+
+def _step_records(
+    history: History, place: int, probes: Mapping[int, dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """A step after the probe around it."""
+    if place + 1 in probes:
+        yield {"kind": "probe", **probes[place + 1]}
+    yield history.step_record(place)
 
 
 class TensorBoard(Callback):
@@ -110,6 +125,14 @@ class TensorBoard(Callback):
         values |= {f"gradient_norm/{layer}": norm for layer, norm in event.layers.items()}
         self._write(values, event.total)
         return None
+
+    def on_probe(self, record: Mapping[str, Any]) -> None:
+        values = {f"update/{layer}": ratio for layer, ratio in record["updates"].items()}
+        for name, layer in record.get("layers", {}).items():
+            values |= {f"dead/{name}": layer["dead"], f"radius/{name}": (layer["radius"] or [None])[0]}
+            for gate, shares in layer["saturated"].items():
+                values[f"saturated/{name}.{gate}"] = sum(shares)
+        self._write({name: value for name, value in values.items() if value is not None}, record["step"])
 
     def on_epoch(self, event: EpochEvent) -> bool | None:
         kept = itertools.filterfalse(

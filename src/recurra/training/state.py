@@ -113,6 +113,7 @@ def pack(
         "tally": asdict(state.tally),
         "epochs": state.history.epochs,
         "layers": list(state.history.layers),
+        "probes": state.history.probes,
         "carried": _packed_tree(state.carried, arrays),
     }
     return arrays, record
@@ -147,7 +148,9 @@ def _unpacked(
         tally=Tally(**record["tally"]),
         good=_group(arrays, "good/"),
         best=_group(arrays, "best/") or None,
-        history=History.restored(record["epochs"], record["layers"], _group(arrays, "history/")),
+        history=History.restored(
+            record["epochs"], record["layers"], _group(arrays, "history/"), record.get("probes", ())
+        ),
         carried=_unpacked_tree(record["carried"], arrays, device),
         **{name: record[name] for name in PLAIN},
     )
