@@ -6,8 +6,8 @@ weights}, empty where the step was skipped; "clipped" (share of gradient numbers
 pooling, or "tokens" for an answer per token), "length" (median of the sequences probed) and "layers"
 {suffix: {...}} with
 
-- "lags", "reach": mean norm of the gradient at the state `lag` steps before the final one, where the gradient that the
-  loss has at the final state is scaled to 1;
+- "lags", "reach": mean norm of the gradient at the state `lag` steps before the final one, where the gradient
+  that the loss has at the final state is scaled to 1;
 - "saturated" {gate: [share near its low end, share near its high end]}; "dead": share of units that never move;
 - "radius": [median, largest] spectral radius of the Jacobian of one step, at states of the data.
 
