@@ -165,7 +165,7 @@ def _names(networks: str) -> list[str]:
 
 
 def _with(chosen: o.Choices, name: str) -> o.Choices:
-    network: dict[str, Any] = {**chosen.network, **NETWORKS[name]}
+    network: dict[str, Any] = {"bidirectional": False, **chosen.network, **NETWORKS[name]}
     if network["cell"] != "lstm":
         # These two belong to the lstm alone; a comparison keeps them for the rows that can use them.
         network = {k: v for k, v in network.items() if k not in ("forget_bias", "cell_clip")}

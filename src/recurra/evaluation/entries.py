@@ -138,7 +138,7 @@ def ensemble(
         for part, made in together.items()
     }
     ingredients = [
-        judge.ingredients(question.decided(answers), coded[fold]["test"])
+        judge.ingredients(question.decided(answers, coded[fold]["test"]), coded[fold]["test"])
         for fold, answers in zip(folds, together["test"], strict=True)
     ]
     evidence = Evidence(judge=judge, ingredients=np.concatenate(ingredients)[None], units=row.evidence.units)

@@ -5,44 +5,15 @@ The tests themselves are in `recurra.metrics.significance`; here is what they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from recurra.evaluation.judge import Judge as Judge
+from recurra.evaluation.judge import f1_of_counts
+from recurra.evaluation.step_judging import decided_tags, step_judge, step_scores
 from recurra.ragged import Array
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judge:
-    """Turns answers into per-sequence ingredients (S, k) whose means combine into the task's main score.
-
-    score: its name; rises: whether more is better; unit: how a difference is said; factor: from score to unit.
-    additive: whether the score is the mean of its one ingredient, so that a test of means is a test of it.
-    """
-
-    score: str
-    rises: bool
-    unit: str
-    factor: float
-    ingredients: Callable[[Any, Array], Array]
-    combine: Callable[[Array], Array]
-    additive: bool = False
-
-    @property
-    def sign(self) -> float:
-        """1.0 where more is better, else -1.0."""
-        return 1.0 if self.rises else -1.0
-
-    def of(self, answers: Any, targets: Array) -> float:
-        """The score of all sequences."""
-        means = self.ingredients(answers, targets).mean(axis=0)
-        return float(self.combine(means[None, :])[0])
-
-    def better(self, first: float, second: float) -> bool:
-        """Whether the first score is better."""
-        return self.sign * first > self.sign * second
 
 
 def _right(decided: Array, targets: Array) -> Array:
@@ -54,12 +25,6 @@ def _hits(decided: Array, targets: Array) -> Array:
     called, true = decided.astype(bool), targets.astype(bool)
     counts = [(called & true).sum(axis=1), (called & ~true).sum(axis=1), (~called & true).sum(axis=1)]
     return np.stack(counts, axis=1).astype(np.float64)
-
-
-def _f1(means: Array) -> Array:
-    hits, extra, missed = means[..., 0], means[..., 1], means[..., 2]
-    found: Array = 2 * hits / np.maximum(2 * hits + extra + missed, 1e-12)
-    return found
 
 
 def _squares(numbers: Array, targets: Array) -> Array:
@@ -76,7 +41,9 @@ ACCURACY = Judge(
     combine=lambda m: m[..., 0],
     additive=True,
 )
-F1_MICRO = Judge(score="f1_micro", rises=True, unit="points", factor=100.0, ingredients=_hits, combine=_f1)
+F1_MICRO = Judge(
+    score="f1_micro", rises=True, unit="points", factor=100.0, ingredients=_hits, combine=f1_of_counts
+)
 RMSE = Judge(
     score="rmse",
     rises=False,
@@ -89,28 +56,46 @@ RMSE = Judge(
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of every row alike: the task, and whether a sequence may have several labels."""
+    """What is asked of every row alike.
+
+    multilabel: whether a sequence may have several labels. Of a tagger: numeric: whether steps have numbers; tags:
+    the names of the codes of its steps; scheme: what spans they mark, whose F1 is the main score then.
+    """
 
     task: str
     multilabel: bool = False
+    numeric: bool = False
+    tags: tuple[str, ...] = ()
+    scheme: str | None = None
 
     @property
     def judge(self) -> Judge:
         """The main score."""
+        if self.task == "tagger":
+            return step_judge(self.tags, self.scheme)
         if self.task == "regressor":
             return RMSE
         return F1_MICRO if self.multilabel else ACCURACY
 
-    def decided(self, answers: Array) -> Array:
-        """The most probable class, labels from a probability of one half, or the numbers themselves."""
-        if self.task == "regressor":
+    def decided(self, answers: Array, targets: Any = None) -> Array:
+        """The most probable class, labels from a probability of one half, or the numbers themselves.
+
+        Of a tagger: the codes of the legal tags whose probabilities have the greatest product over each of the
+        sequences of `targets`.
+        """
+        if self.task == "regressor" or self.numeric:
             return answers
+        if self.task == "tagger":
+            return decided_tags(answers, targets.offsets, self.tags, self.scheme)
         return answers >= 0.5 if self.multilabel else answers.argmax(axis=1)
 
-    def scores(self, targets: Array, answers: Array) -> dict[str, float]:
-        """All scores of the task, by `decided`."""
+    def scores(self, targets: Any, answers: Array, decided: Array | None = None) -> dict[str, float]:
+        """All scores of the task, by what was `decided`; None: by `self.decided`."""
         from recurra.metrics import classification_scores, multilabel_scores, regression_scores
 
+        if self.task == "tagger":
+            chosen = self.decided(answers, targets) if decided is None else decided
+            return step_scores(chosen, targets, self.tags, self.scheme)
         if self.task == "regressor":
             return regression_scores(targets, answers)
         found = multilabel_scores if self.multilabel else classification_scores

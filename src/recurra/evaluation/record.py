@@ -60,12 +60,12 @@ def model_record(
     }
 
 
-def test_record(model: SequenceEstimator, answers: Array, coded: Array, inputs: Any) -> dict[str, Any]:
+def test_record(model: SequenceEstimator, answers: Array, coded: Any, inputs: Any) -> dict[str, Any]:
     """Confusion, confidence, calibration and curves of classes; truth and prediction of numbers."""
     if model.task == "regressor":
         return {"predictions": _predictions(coded, answers)}
     if model.task == "tagger":
-        return step_record(model, answers, coded)
+        return step_record(model, answers, coded.values)
     names = [str(label) for label in model.target_.classes]
     if getattr(model, "multilabel_", False):
         return {"labels": names, **_curves(coded.astype(bool), answers, names)}

@@ -17,6 +17,7 @@ from recurra.ragged import Array
 from recurra.spec import Network, Training
 from recurra.tasks.estimator import SequenceEstimator
 from recurra.tasks.materials import Materials
+from recurra.tasks.tagger import Tagger
 from recurra.training.callbacks import Callback
 
 PARTS = ("train", "validation", "test")
@@ -100,7 +101,12 @@ class Run:
 
 def question_of(estimator: SequenceEstimator) -> Question:
     """What a fitted estimator answers."""
-    return Question(task=estimator.task, multilabel=bool(getattr(estimator, "multilabel_", False)))
+    if estimator.task != "tagger":
+        return Question(task=estimator.task, multilabel=bool(getattr(estimator, "multilabel_", False)))
+    tagger: Any = estimator
+    if tagger.numeric_:
+        return Question(task="tagger", numeric=True)
+    return Question(task="tagger", tags=tuple(tagger.target_.classes[0]), scheme=tagger.schemes_[0])
 
 
 def blank(estimator: SequenceEstimator, parts: Parts) -> SequenceEstimator:
@@ -117,16 +123,22 @@ def blank(estimator: SequenceEstimator, parts: Parts) -> SequenceEstimator:
 
 def setting_of(asked: SequenceEstimator, empty: SequenceEstimator, seed: int = 0) -> Setting:
     """What a baseline is told; `empty` is the `blank` of `asked`."""
+    question = question_of(empty)
+    network, training = asked._spec("network"), asked._spec("training")
+    assert isinstance(network, Network)
+    assert isinstance(training, Training)
     return Setting(
         task=asked.task,
-        outputs=empty.head_.outputs,
-        multilabel=question_of(empty).multilabel,
+        outputs=len(question.tags) or empty.head_.outputs,
+        multilabel=question.multilabel,
         characters=isinstance(asked.inputs, Characters),
         parameters=empty.summary().parameters,
         operations=empty.summary().operations,
-        network=asked.network or Network(),
-        training=asked.training or Training(),
+        network=network,
+        training=training,
         inputs=empty.encoder_.spec,
+        encoder=empty.encoder_,
+        numeric=question.numeric,
         seed=seed,
     )
 
@@ -160,14 +172,15 @@ def _network(job: Job, parts: Parts, progress: Callback | None) -> Run:
         progress=progress,
     )
     seconds = time.perf_counter() - begin
-    answers = {part: model.answers(parts[part]) for part in PARTS}
+    answered = {part: _answered(model, parts[part]) for part in PARTS}
+    answers = {part: found for part, (found, _) in answered.items()}
     coded = {part: model.coded(parts[part]) for part in PARTS}
     question = question_of(model)
-    if question.task == "regressor":
-        scores = {part: question.scores(coded[part], answers[part]) for part in PARTS}
-    else:
+    if question.task == "classifier":
         # By the predictor, which knows a threshold that was chosen on validation.
         scores = {part: dict(model.predictor_.scores_of(answers[part], coded[part])) for part in PARTS}
+    else:
+        scores = {part: question.scores(coded[part], *answered[part]) for part in PARTS}
     summary = model.summary()
     return Run(
         **_named(job),
@@ -179,11 +192,19 @@ def _network(job: Job, parts: Parts, progress: Callback | None) -> Run:
         scores=scores,
         validation=answers["validation"],
         test=answers["test"],
-        ingredients=question.judge.ingredients(model.decided(answers["test"]), coded["test"]),
+        ingredients=question.judge.ingredients(answered["test"][1], coded["test"]),
         epochs=tuple(model.history_.epochs),
         notes=tuple(model.notes_),
         model=model,
     )
+
+
+def _answered(model: SequenceEstimator, given: Materials) -> tuple[Array, Array]:
+    """The answers of a network and what it decides by them."""
+    if isinstance(model, Tagger):  # which decides on whole sequences
+        return model.answered(given)
+    answers = model.answers(given)
+    return answers, model.decided(answers)
 
 
 def _baseline(job: Job, parts: Parts) -> Run:
@@ -206,7 +227,9 @@ def _baseline(job: Job, parts: Parts) -> Run:
         scores={part: question.scores(coded[part], answers[part]) for part in PARTS},
         validation=answers["validation"],
         test=answers["test"],
-        ingredients=question.judge.ingredients(question.decided(answers["test"]), coded["test"]),
+        ingredients=question.judge.ingredients(
+            question.decided(answers["test"], coded["test"]), coded["test"]
+        ),
     )
 
 

@@ -38,7 +38,7 @@ _ROOMS = (
     "training",
     "tasks",
 )
-_OWN = ("baselines", "features.py", "judging.py", "runs.py")
+_OWN = ("baselines", "features.py", "judge.py", "judging.py", "runs.py", "step_judging.py", "tag_models.py")
 _PACKAGES = ("numpy", "torch", "scikit-learn", "tokenizers")
 
 

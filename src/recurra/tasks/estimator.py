@@ -315,8 +315,8 @@ class SequenceEstimator(Learner):
         """Class numbers, a 0/1 table, or the numbers themselves."""
 
     @abstractmethod
-    def coded(self, given: Materials) -> Array:
-        """Targets as class numbers, a 0/1 table, or numbers in their own units."""
+    def coded(self, given: Materials) -> Any:
+        """Targets as class numbers, a 0/1 table, or numbers in their own units; of steps as `Ragged`."""
 
     @abstractmethod
     def _fit_target(self, targets: Any) -> Any: ...

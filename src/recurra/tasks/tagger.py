@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from recurra import kernels
-from recurra.data.encoder import InputSpec
+from recurra.data.encoder import InputSpec, truncated
 from recurra.data.step_targets import StepLabels, StepNumbers, are_numbers, check_steps
 from recurra.data.tokens import Tokens
 from recurra.decoding.tags import SCHEMES, scheme_of
@@ -200,20 +200,32 @@ class Tagger(SequenceEstimator):
 
     def answers(self, given: Materials) -> Array:
         """Of all steps, in order: (N, C) probabilities of the first column's tags, or numbers."""
+        return self.answered(given)[0]
+
+    def answered(self, given: Materials) -> tuple[Array, Array]:
+        """`answers`, and what is decided: codes of the first column's best legal tags, or the numbers themselves."""
         batch: Ragged = self.encode_materials(given)
         outputs = self.predictor_.outputs_of(batch)
         if self.numeric_:
-            return np.asarray(self.target_.decode(outputs))
-        return np.asarray(self.predictor_.marginals(outputs, batch.offsets)[0])
+            numbers = np.asarray(self.target_.decode(outputs))
+            return numbers, numbers
+        shares = np.asarray(self.predictor_.marginals(outputs, batch.offsets)[0])
+        return shares, self.predictor_.codes(outputs, batch.offsets)[:, 0]
 
     def decided(self, answers: Array) -> Array:
         """Codes of the most probable tags, or the numbers themselves."""
         return answers if self.numeric_ else np.argmax(answers, axis=1)
 
-    def coded(self, given: Materials) -> Array:
-        """Of all steps, in order: codes of the first column's tags, or numbers in their own units."""
-        values = np.asarray(self.target_.encode(given.targets).values)
-        return np.asarray(self.target_.decode(values)) if self.numeric_ else values[:, 0]
+    def coded(self, given: Materials) -> Ragged:
+        """Of all steps, by sequence: codes of the first column's tags, or numbers in their own units."""
+        read = self.target_.encode(given.targets)
+        values = np.asarray(read.values)
+        values = (
+            np.asarray(self.target_.decode(values)) if self.numeric_ else np.ascontiguousarray(values[:, 0])
+        )
+        made = Ragged(values=values, offsets=read.offsets)
+        limit = getattr(self.encoder_.spec, "max_length", None)
+        return truncated(made, limit, getattr(self.encoder_.spec, "truncate", "end"))
 
     # ---- the bundle ------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from recurra.evaluation.baselines.linear import (
 )
 from recurra.evaluation.baselines.neighbours import NearestWarped
 from recurra.evaluation.baselines.neural import Convolution, Perceptron, Transformer
+from recurra.evaluation.baselines.tagging import SignalWindows, StepConstant, WordTag, WordWindows
 from recurra.training.progress import duration
 
 BASELINES: Mapping[str, type[Baseline]] = {
@@ -24,6 +25,10 @@ BASELINES: Mapping[str, type[Baseline]] = {
     for kind in (
         Majority,
         Mean,
+        StepConstant,
+        WordTag,
+        WordWindows,
+        SignalWindows,
         TfidfLogistic,
         TfidfRidge,
         NaiveBayes,
@@ -63,6 +68,7 @@ def fitting(setting: Setting, kind: str) -> dict[str, type[Baseline]]:
         if setting.task in baseline.tasks
         and kind in baseline.kinds
         and (baseline.multilabel or not setting.multilabel)
+        and (baseline.numeric or not setting.numeric)
     }
 
 

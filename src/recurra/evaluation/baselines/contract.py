@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from recurra.data.encoder import InputSpec
+from recurra.data.encoder import Encoder, InputSpec
 from recurra.ragged import Array
 from recurra.spec import Network, Training
 from recurra.tasks.materials import Materials
@@ -21,7 +21,8 @@ class Setting:
     outputs: classes, labels or numbers. characters: whether the networks read characters. parameters,
     operations: of the network that it stands beside, the second per step in multiply-adds; trained baselines are
     built to a like number. network, training, inputs: that
-    network's specifications. seed: of everything random.
+    network's specifications. encoder: its encoder, which cuts texts into tokens. numeric: whether a tagger answers
+    with numbers. seed: of everything random.
     """
 
     task: str
@@ -33,6 +34,8 @@ class Setting:
     network: Network
     training: Training
     inputs: InputSpec
+    encoder: Encoder | None = None
+    numeric: bool = False
     seed: int = 0
 
 
@@ -47,16 +50,19 @@ class Sizes:
 
 
 class Baseline(ABC):
-    """`fit` on materials, then `answer`: probabilities (S, C) for classes, numbers for numbers.
+    """`fit` on materials, then `answer`: probabilities (S, C) for classes, numbers for numbers; of a tagger
+    probabilities (N, C) or numbers for every step of all sequences, in order.
 
-    name: as in tables; tasks, kinds: what it is made for; neural: whether it is a network of like size itself,
-    trained with every seed; cheap otherwise, and without chance.
+    name: as in tables; tasks, kinds: what it is made for; multilabel, numeric: whether it can answer with several
+    labels, and as a tagger with numbers; neural: whether it is a network of like size itself, trained with every
+    seed; cheap otherwise, and without chance.
     """
 
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]] = ("classifier", "regressor")
     kinds: ClassVar[tuple[str, ...]] = ("text", "signal", "events")
     multilabel: ClassVar[bool] = True
+    numeric: ClassVar[bool] = True
     neural: ClassVar[bool] = False
 
     def __init__(self, setting: Setting) -> None:
@@ -69,7 +75,8 @@ class Baseline(ABC):
     def fit(self, train: Materials, targets: Array, held: Materials, held_targets: Array) -> None:
         """Learn from the training split; `held` is the validation split, for those that stop early.
 
-        targets: encoded: class ids (S,), a 0/1 table (S, C), or numbers.
+        targets: encoded: class ids (S,), a 0/1 table (S, C), or numbers; of a tagger `Ragged`, codes (below 0 where
+        there is none) or numbers (NaN) of all steps.
         """
 
     @abstractmethod
