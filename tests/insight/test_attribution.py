@@ -44,7 +44,7 @@ def test_integrated_gradients_add_up(cell, bidirectional, num_layers, pooling):
 
 def test_completeness_notices_a_wrong_slope():
     model = predictor(network("lstm", True, 2))
-    assert_noticed(saboteurs.gradients_of_another_number(), lambda: check_complete(model, TEXTS))
+    assert_noticed(saboteurs.gradients_of_another_number(), lambda: check_complete(model, TEXTS[:2]))
 
 
 def test_what_does_not_add_up_says_so():

@@ -80,9 +80,33 @@ def test_the_shortest_view_of_an_explanation_names_what_matters():
     assert repr(why.top(1)[0].text) in repr(why)
 
 
+def test_an_explanation_is_drawn_and_is_a_page(tmp_path):
+    model = predictor(network("gru", False, 1), "mean")
+    hostile = "one <script>alert(1)</script> two"
+    why = rc.explain(model, hostile)
+    figure = why.plot()
+    assert figure.svg.startswith("<svg")
+    assert sorted(figure.data)
+    page = why.to_html(tmp_path / "why.html")
+    assert (tmp_path / "why.html").read_text() == page
+    assert "<script>alert" not in page
+    assert "How the answer forms" in page
+    assert why.of in why._repr_html_()
+
+
+def test_many_explanations_are_one_page_and_empty_ones_are_in_it():
+    page = rc.explain(predictor(network("rnn", True, 1)), TEXTS[1:4]).to_html()
+    assert "An empty text" in page
+    assert page.count("How the answer forms") >= 2
+    signals = rc.explain(predictor(network("gru", False, 1), "mean", signal=True), sequences(5)[:1])
+    assert "feature_1" in signals.to_html()
+
+
 def test_what_cannot_be_explained_is_refused():
     with pytest.raises(NotFittedError, match="has not learnt anything yet"):
         rc.explain(rc.Classifier(), "text")
+    with pytest.raises(SpecError, match="must answer once per sequence to be looked into; got a tagger"):
+        rc.explain(small_tagger(), [["a", "b"]])
     with pytest.raises(SpecError, match="model must be an estimator or a loaded model, got str"):
         rc.explain("model", "text")
     with pytest.raises(DataError):
@@ -95,3 +119,8 @@ def small_regressor():
     signals = [np.random.default_rng(i).standard_normal((4, 1)) for i in range(20)]
     net = rc.Network(cell="rnn", hidden_size=4, num_layers=1)
     return rc.Regressor(net, rc.Training(epochs=1)).fit(signals, [float(s.sum()) for s in signals])
+
+
+def small_tagger():
+    net = rc.Network(cell="rnn", hidden_size=4, num_layers=1)
+    return rc.Tagger(net, rc.Training(epochs=1)).fit([["a", "b"], ["b"]] * 10, [["X", "Y"], ["Y"]] * 10)

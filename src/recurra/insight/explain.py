@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra.insight.attribution import Attribution, Share, attributions_of
 from recurra.insight.forming import Forming, forming_of
 from recurra.insight.passage import Passage
-from recurra.insight.question import question_of
+from recurra.insight.question import VALUE, question_of
 from recurra.insight.subject import subject_of
+
+if TYPE_CHECKING:
+    from recurra.report.figure import Figure
+    from recurra.report.items import Report
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +46,25 @@ class Explanation:
         """The parts that add or take away most, largest first."""
         return self.attribution.top(count)
 
+    def plot(self) -> Figure:
+        """The largest shares as bars, for and against; `.save("shares.svg")` writes it, a notebook shows it."""
+        from recurra.insight.pages.example import shares_figure
+
+        return shares_figure(self.attribution)
+
+    def report(self) -> Report:
+        """The page about this sequence: the text in its colours or a heatmap, the shares, the forming answer."""
+        return Explanations(items=(self,)).report()
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The page as one self-contained HTML file; with `path` it is written there too, atomically."""
+        return _html(self.report(), path)
+
+    def _repr_html_(self) -> str:
+        from recurra.report.html import notebook_frame
+
+        return notebook_frame(self.report())
+
     def __repr__(self) -> str:
         parts = ", ".join(f"{share.text!r} {share.value:+.2f}" for share in self.top(5))
         return f"Explanation({self.of!r} {self.attribution.score:+.2f} {self.attribution.measure}: {parts})"
@@ -57,6 +81,51 @@ class Explanations:
 
     def __getitem__(self, index: int) -> Explanation:
         return self.items[index]
+
+    def report(self) -> Report:
+        """The page about these sequences, one section each."""
+        from recurra.insight.pages.example import Example, example_items
+        from recurra.report.items import Report, Section
+
+        shown = [
+            Example(
+                row=row,
+                label=None,
+                answer=_in_words(each),
+                attribution=each.attribution,
+                forming=each.forming,
+                states=None,
+            )
+            for row, each in enumerate(self.items)
+        ]
+        sections = [Section(title=example.title, items=example_items(example)) for example in shown]
+        return Report(title="Explained", sections=sections)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The page as one self-contained HTML file; with `path` it is written there too, atomically."""
+        return _html(self.report(), path)
+
+    def _repr_html_(self) -> str:
+        from recurra.report.html import notebook_frame
+
+        return notebook_frame(self.report())
+
+
+def _in_words(explained: Explanation) -> str:
+    """The answer with its probability, as a page says it."""
+    course = explained.forming
+    answer, shown = course.decided[-1] or "no label", course.answers[-1]
+    if course.measure == VALUE:
+        return answer
+    return f"{answer} ({explained.of}: probability {shown[course.names.index(explained.of)]:.3f})"
+
+
+def _html(report: Report, path: str | Path | None) -> str:
+    from recurra.report.html import render, write_report
+
+    if path is not None:
+        write_report(path, report)
+    return render(report)
 
 
 def explain(

@@ -18,6 +18,7 @@ from recurra.data.text_encoders import TextEncoder
 from recurra.errors import NotFittedError, SpecError
 from recurra.graph.embed import Embed, EmbedColumns
 from recurra.graph.node import Node
+from recurra.graph.pool import Pool
 from recurra.graph.recur import Recur
 from recurra.graph.run import STATIC, Flow, Run
 from recurra.insight.passage import Passage, passages_of
@@ -105,6 +106,8 @@ def subject_of(model: Any) -> Subject:
         raise SpecError(
             f"model must be an estimator or a loaded model, got {type(model).__name__}; of an ensemble, give a member"
         )
+    if not any(isinstance(node, Pool) for node in predictor.model.nodes):
+        raise SpecError(f"model must answer once per sequence to be looked into; got a {predictor.task}")
     return Subject(predictor)
 
 

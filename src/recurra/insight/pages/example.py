@@ -84,15 +84,20 @@ def attribution_items(found: Attribution) -> list[Item]:
         )
         if passage.numbers is not None and passage.numbers.shape[1]:
             items.append(signal_figure(passage))
-    top = found.top(TOP)
-    if top:
-        names = [share.text.strip() or "(space)" for share in top]
-        title = f"Largest shares for {found.of}"
-        items.append(
-            figures.signed_bars(names, [share.value for share in top], title=title, measure=found.measure)
-        )
-        items.append(_top_table(found))
+    if found.values.size or found.static.size:
+        items += [shares_figure(found), _top_table(found)]
     return items
+
+
+def shares_figure(found: Attribution) -> Figure:
+    """The largest shares as bars."""
+    top = found.top(TOP)
+    return figures.signed_bars(
+        [share.text.strip() or "(space)" for share in top],
+        [share.value for share in top],
+        title=f"Largest shares for {found.of}",
+        measure=found.measure,
+    )
 
 
 def _sums(found: Attribution) -> str:
