@@ -53,6 +53,17 @@ bool has(Isa wanted) {
   return wanted <= top;
 }
 
+bool multiplies_pairs() {
+#if defined(RECURRA_X86)
+  static const bool there = __builtin_cpu_supports("avx512bf16");
+  return there;
+#else
+  return false;
+#endif
+}
+
+Isa pairs_isa() { return isa() == Isa::avx512 && !multiplies_pairs() ? Isa::avx2 : isa(); }
+
 const char* name(Isa isa) { return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "portable"; }
 
 bool set_isa(const std::string& text) {

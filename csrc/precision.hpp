@@ -1,8 +1,6 @@
-// Weights in fewer bits, for inference. Panels as in recur.hpp, for fp32 activations.
+// The precisions, and int8 weights for inference. Panels as in recur.hpp, for fp32 activations.
 //
-// bfloat16: weights rounded to the nearest bfloat16, widened when they are read; sums in float32, in the same
-// order: the bits are those of float32 weights that were rounded before.
-// int8: weights with one scale per gate row (greatest magnitude / 127), activations quantised per row and step
+// bfloat16 is a matter of the ordinary kernels, see pairs.hpp. int8: weights with one scale per gate row (greatest magnitude / 127), activations quantised per row and step
 // (greatest magnitude / 127, zero at 128), sums exact in int32, so the answer depends on no order at all.
 #pragma once
 
@@ -19,9 +17,9 @@ struct SmallWeights {
   Precision precision;
   Cell cell;
   int64_t I, H, panels, units, vectors;  // W of the instruction set: units of a vector
-  const void *input, *recurrent;         // bfloat16: [k][v][W]; int8: [k/4][v][W][4]
+  const int8_t *input, *recurrent;       // [k/4][v][W][4]
   const float *bias, *bias_n;
-  const float *scale_x, *scale_h;      // int8: per panel, vector and lane
+  const float *scale_x, *scale_h;      // per panel, vector and lane
   const int32_t *zero_x, *zero_h;      // int8: 128 * sum of the row's weights
 };
 
@@ -45,7 +43,7 @@ template <class real> struct SmallTable {
   int64_t (*pack)(SmallWeights& w, const float* w_ih, const float* w_hh, const float* b_ih, const float* b_hh,
                   void* memory);
   void (*step)(const SmallStep& s);
-  const char* (*how)(Precision precision);
+  const char* (*how)();
 };
 
 }  // namespace recurra

@@ -21,14 +21,16 @@ enum class Cell { rnn, rnn_relu, lstm, gru };
 template <class real> struct Weights {
   Cell cell;
   int64_t I, H;
+  bool pairs;              // rows and panels hold pairs of bfloat16, see pairs.hpp
+  int64_t KI, KH;          // steps of the panels: I and H, of pairs half as many, rounded up
   int64_t panels, units;   // hidden units of a panel, a multiple of W
   int64_t vectors;         // vectors of a full panel: G, or units / W for rnn
-  const real* input;       // panels of I steps
-  const real* recurrent;   // panels of H steps
+  const real* input;       // panels of KI steps
+  const real* recurrent;   // panels of KH steps
   const real* bias;        // panels of 1 step: (b_ih + b_hh), for gru's n b_in
   const real* bias_n;      // gru: b_hn, units per panel
-  const real* input_back;      // for dx: W_ih, panels of 4 vectors of inputs, G*H steps; null until needed
-  const real* recurrent_back;  // for dh: W_hh, panels of 4 vectors of units, G*H steps
+  const real* input_back;      // for dx: W_ih, panels of 4 vectors of inputs, G*KH steps; null until needed
+  const real* recurrent_back;  // for dh: W_hh, panels of 4 vectors of units, G*KH steps
 };
 
 // What one forward pass reads and writes. Null where absent.
@@ -52,7 +54,7 @@ template <class real> struct Backward {
   const real *h0, *c0, *mask;
   const real *y, *gates, *cells, *linear;
   const real *dy, *dh, *dc;
-  real* dgates;  // (N, D), of which G*H numbers, for gru 4*H: dr, dz, d(recurrent part of n), d(input part of n)
+  real* dgates;  // (N, D), of which G*KH numbers, for gru 4*KH: dr, dz, d(recurrent part of n), d(input part of n)
   int64_t D;     // some more than that: rows a power of two apart would fall into the same cache sets
   real *dx, *dh0, *dc0, *steps;
 };
@@ -69,6 +71,7 @@ template <class real> struct OuterSum {
   int64_t N;
   const real* left;  // (N, left_stride), columns `column` .. `column + rows`
   int64_t left_stride;
+  bool pairs;        // left holds pairs of bfloat16, and the products are of such: tokens 2k and 2k+1 together
   Right<real> right[2];  // packed left numbers serve them all
   int count;
   real* bias;  // (rows,): the sum of left alone, or null
@@ -82,13 +85,16 @@ template <class real> struct Step1 {
   bool clipped;
   real clip;
   bool descending;  // the order in which panels are read; no result depends on it
+  real* scratch;    // KI + KH numbers, where the weights are pairs
 };
 
 template <class real> struct RecurTable {
   int W;
   void (*pack)(Weights<real>& w, const real* w_ih, const real* w_hh, const real* b_ih, const real* b_hh,
                real* memory, int64_t begin, int64_t end);
-  void (*pack_back)(const real* w, int64_t rows, int64_t columns, real* memory, int64_t begin, int64_t end);
+  // gates matrices of `units` rows each, one below the other; panels [begin, end) of its columns
+  void (*pack_back)(const Weights<real>& w, const real* matrix, int64_t columns, real* memory, int64_t begin,
+                    int64_t end);
   void (*project)(const Weights<real>& w, const real* x, real* out, int64_t begin, int64_t end);
   // `rows`: sequences of one thread, longest first, none empty
   void (*forward)(const Forward<real>& f, const int64_t* rows, int64_t n);

@@ -24,24 +24,27 @@ template <class real>
 PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* w_ih, const real* w_hh,
                                    const real* b_ih, const real* b_hh, bool forward, bool backward,
                                    Precision precision)
-    : table_(&recur_table<real>()), isa_(recurra::isa()), small_table_(&small_table<float>()) {
+    : isa_(precision == Precision::bfloat16 ? pairs_isa() : recurra::isa()), small_table_(&small_table<float>()) {
+  table_ = &recur_table<real>(isa_);
   Weights<real>& w = weights_;
   const int64_t W = table_->W;
   const bool gated = cell == Cell::lstm || cell == Cell::gru;
   w.cell = cell, w.I = I, w.H = H;
+  w.pairs = precision == Precision::bfloat16;
+  w.KI = w.pairs ? ceil_div(I, 2) : I, w.KH = w.pairs ? ceil_div(H, 2) : H;
   w.vectors = gated ? gates_of(cell) : 4;
   w.units = gated ? W : 4 * W;
   w.panels = ceil_div(H, w.units);
   small_.precision = precision, small_.cell = cell, small_.I = I, small_.H = H;
   if constexpr (sizeof(real) == sizeof(float))
-    if (precision != Precision::full) {
+    if (precision == Precision::int8) {
       pack_small(w_ih, w_hh, b_ih, b_hh);
       return;
     }
   if (backward) pack_backward(w_ih, w_hh);
   if (!forward) return;
   const int64_t full = w.vectors * W;
-  memory_ = Scratch<real>(static_cast<size_t>(w.panels * (full * (I + H + 1) + W)));
+  memory_ = Scratch<real>(static_cast<size_t>(w.panels * (full * (w.KI + w.KH + 1) + W)));
   in_ranges(w.panels, threads() * (I * H > 4096 ? 1 : 0), [&](int64_t begin, int64_t end) {
     Weights<real> mine = w;
     table_->pack(mine, w_ih, w_hh, b_ih, b_hh, memory_.data(), begin, end);
@@ -51,14 +54,14 @@ PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* 
 
 template <class real> void PackedWeights<real>::pack_backward(const real* w_ih, const real* w_hh) {
   Weights<real>& w = weights_;
-  const int64_t width = 4 * table_->W, rows = gates_of(w.cell) * w.H;
+  const int64_t width = 4 * table_->W, rows = gates_of(w.cell) * w.KH;
   const int64_t of_inputs = ceil_div(w.I, width), of_units = ceil_div(w.H, width);
   back_ = Scratch<real>(static_cast<size_t>((of_inputs + of_units) * width * rows));
   real* recurrent = back_.data() + of_inputs * width * rows;
   in_ranges(of_inputs + of_units, threads() * (w.I * w.H > 4096 ? 1 : 0), [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p)
-      if (p < of_inputs) table_->pack_back(w_ih, rows, w.I, back_.data(), p, p + 1);
-      else table_->pack_back(w_hh, rows, w.H, recurrent, p - of_inputs, p - of_inputs + 1);
+      if (p < of_inputs) table_->pack_back(w, w_ih, w.I, back_.data(), p, p + 1);
+      else table_->pack_back(w, w_hh, w.H, recurrent, p - of_inputs, p - of_inputs + 1);
   });
   w.input_back = back_.data(), w.recurrent_back = recurrent;
 }
@@ -69,13 +72,20 @@ void PackedWeights<real>::pack_small(const float* w_ih, const float* w_hh, const
   small_table_->pack(small_, w_ih, w_hh, b_ih, b_hh, small_memory_.data());
 }
 
+// A cache line more than the gradients: rows a power of two apart would fall into the same cache sets.
+template <class real> int64_t PackedWeights<real>::dgates_stride() const {
+  return ((weights_.cell == Cell::gru ? 4 : gates_of(weights_.cell)) * weights_.KH + 31) / 16 * 16;
+}
+
 template <class real> size_t PackedWeights<real>::bytes() const {
   return (memory_.size() + back_.size()) * sizeof(real) + small_memory_.size();
 }
 
 template <class real> std::string PackedWeights<real>::how() const {
   const std::string where = std::string("native, ") + name(isa_) + ", ";
-  if (precision() != Precision::full) return where + small_table_->how(precision());
+  if (precision() == Precision::int8) return where + small_table_->how();
+  if (precision() == Precision::bfloat16)
+    return where + (isa_ == Isa::avx512 ? "bfloat16 products" : "bfloat16 by float32 products, no faster than float32");
   return where + (sizeof(real) == sizeof(float) ? "float32" : "float64");
 }
 
@@ -119,7 +129,7 @@ int parts_for(double work, int64_t rows) {  // small work is not worth waking th
   return work < 2e6 ? 1 : static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads(), rows)));
 }
 
-// Weights in fewer bits: `n` rows of one thread, longest first, side by side through all their steps.
+// Weights in int8: `n` rows of one thread, longest first, side by side through all their steps.
 template <class real> void small_walk(const PackedWeights<real>& w, const Forward<real>& f, const int64_t* rows, int64_t n) {
   if constexpr (sizeof(real) == sizeof(float)) {
     const int64_t H = f.w.H;
@@ -164,7 +174,7 @@ template <class real> void run_forward(PackedWeights<real>& w, const Forward<rea
   const double per_token = static_cast<double>(gates_of(f.w.cell) * f.w.H * (f.w.I + f.w.H));
   const int parts = parts_for(N * per_token, S);
   const auto lists = deal(f.offsets, S, parts);
-  if (w.precision() != Precision::full)
+  if (w.precision() == Precision::int8)
     return parallel(static_cast<int>(lists.size()), [&](int part) { small_rows(w, f, lists[static_cast<size_t>(part)]); });
   Forward<real> resumed = f;
   Scratch<real> chains;
@@ -232,7 +242,7 @@ void run_backward(PackedWeights<real>& w, const Backward<real>& given, int64_t S
                   const WeightGradients<real>& out) {
   Backward<real> b = given;
   b.w = w.weights();
-  const int64_t H = b.w.H, G = gates_of(b.w.cell), D = b.D;
+  const int64_t H = b.w.H, G = gates_of(b.w.cell);
   for (int64_t s = 0; s < S; ++s) {  // the gradient of a row without tokens passes through
     if (b.offsets[s] != b.offsets[s + 1]) continue;
     for (int64_t j = s * H; j < (s + 1) * H; ++j) {
@@ -248,24 +258,24 @@ void run_backward(PackedWeights<real>& w, const Backward<real>& given, int64_t S
   if (!out.w_ih) return;
   const Sources<real> from(b, S, N);
   const real* const* masks = b.mask ? from.masks.data() : nullptr;
-  const auto input = [&](int64_t first) {
-    return Right<real>{x, nullptr, nullptr, b.w.I, out.w_ih + first * b.w.I};
+  const auto input = [&](int64_t gate) { return Right<real>{x, nullptr, nullptr, b.w.I, out.w_ih + gate * H * b.w.I}; };
+  const auto state = [&](int64_t gate) { return Right<real>{nullptr, from.h.data(), masks, H, out.w_hh + gate * H * H}; };
+  const int64_t apart = b.w.pairs ? 2 * b.w.KH : H;  // between the gates' columns of dgates
+  std::vector<Job<real>> jobs;
+  // `gates` gates from `gate` on, whose gradients lie from column `column` on, into both matrices
+  const auto both = [&](int64_t gate, int64_t gates) {
+    jobs.push_back({{N, b.dgates, b.D, b.w.pairs, {input(gate), state(gate)}, 2, out.b_ih + gate * H}, gate * apart, gates * H});
   };
-  const auto state = [&](int64_t first) {
-    return Right<real>{nullptr, from.h.data(), masks, H, out.w_hh + first * H};
-  };
-  const auto both = [&](int64_t rows) {
-    return Job<real>{{N, b.dgates, D, {input(0), state(0)}, 2, out.b_ih}, 0, rows};
-  };
+  const int64_t alike = b.w.cell == Cell::gru ? 2 : G;
+  if (apart == H) both(0, alike);
+  else
+    for (int64_t gate = 0; gate < alike; ++gate) both(gate, 1);
   if (b.w.cell == Cell::gru) {
-    run_jobs<real>(w.table(), {both(2 * H),
-                               {{N, b.dgates, D, {input(2 * H), {}}, 1, out.b_ih + 2 * H}, 3 * H, H},
-                               {{N, b.dgates, D, {state(2 * H), {}}, 1, out.b_hh + 2 * H}, 2 * H, H}});
-    std::copy_n(out.b_ih, static_cast<size_t>(2 * H), out.b_hh);
-  } else {
-    run_jobs<real>(w.table(), {both(G * H)});
-    std::copy_n(out.b_ih, static_cast<size_t>(G * H), out.b_hh);
+    jobs.push_back({{N, b.dgates, b.D, b.w.pairs, {input(2), {}}, 1, out.b_ih + 2 * H}, 3 * apart, H});
+    jobs.push_back({{N, b.dgates, b.D, b.w.pairs, {state(2), {}}, 1, out.b_hh + 2 * H}, 2 * apart, H});
   }
+  run_jobs<real>(w.table(), jobs);
+  std::copy_n(out.b_ih, static_cast<size_t>(alike * H), out.b_hh);
 }
 
 #define RECURRA_INSTANTIATE(real)                                                                      \

@@ -16,11 +16,12 @@ template <class real> class PackedWeights {
  public:
   PackedWeights(Cell cell, int64_t I, int64_t H, const real* w_ih, const real* w_hh, const real* b_ih,
                 const real* b_hh, bool forward, bool backward,  // which passes to pack for
-                Precision precision = Precision::full);          // fewer bits: float, forward only
+                Precision precision = Precision::full);          // fewer bits: float; int8: forward only
   const Weights<real>& weights() const { return weights_; }
   const RecurTable<real>& table() const { return *table_; }
   Isa isa() const { return isa_; }
   Precision precision() const { return small_.precision; }
+  int64_t dgates_stride() const;  // numbers per token of the gate gradients' scratch
   void small_step(SmallStep s) const {
     s.w = small_;
     small_table_->step(s);
@@ -54,8 +55,5 @@ template <class real> struct WeightGradients {
 template <class real>
 void run_backward(PackedWeights<real>& w, const Backward<real>& b, int64_t S, int64_t N, const real* x,
                   const WeightGradients<real>& out);
-
-// Numbers per token of the gate gradients' scratch: the gradients and a cache line.
-inline int64_t dgates_stride(Cell cell, int64_t H) { return ((cell == Cell::gru ? 4 : gates_of(cell)) * H + 31) / 16 * 16; }
 
 }  // namespace recurra

@@ -18,10 +18,10 @@ Stepper<real>::Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, rea
   std::iota(offsets_.begin(), offsets_.end(), 0);
   std::iota(order_.begin(), order_.end(), 0);
   reset(nullptr, rows);
-  small_ = stack_[0]->precision() != Precision::full;
+  small_ = stack_[0]->precision() == Precision::int8;
   int64_t most = 0;
-  for (const Layer& each : stack_) most = std::max(most, small_scratch(each->weights().I, H_, 1));
-  scratch_ = Scratch<float>(static_cast<size_t>(most));
+  for (const Layer& each : stack_) most = std::max({most, small_scratch(each->weights().I, H_, 1), each->weights().KI + each->weights().KH});
+  scratch_ = Scratch<real>(static_cast<size_t>(most));
 }
 
 template <class real> const real* Stepper<real>::step(const real* x, const int64_t* index, int64_t count) {
@@ -48,14 +48,14 @@ template <class real> void Stepper<real>::advance(int64_t layer, const real* x, 
   real *h = at(layer, 0, row), *c = kinds_ == 2 ? at(layer, 1, row) : nullptr;
   if constexpr (sizeof(real) == sizeof(float)) {
     if (small_) w.small_step({{}, 1, &x, &h, &c, &y, clipped_, clip_, scratch_.data()});
-    else w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_});
+    else w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_, scratch_.data()});
   } else {
-    w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_});
+    w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_, scratch_.data()});
   }
   std::copy_n(y, H_, h);
 }
 
-// Rows [begin, end) of one thread, with weights in fewer bits.
+// Rows [begin, end) of one thread, with weights in int8.
 template <class real>
 void Stepper<real>::some_small(int64_t layer, const real* x, const int64_t* index, int64_t begin, int64_t end, real* y) {
   if constexpr (sizeof(real) == sizeof(float)) {

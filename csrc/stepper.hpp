@@ -38,9 +38,9 @@ template <class real> class Stepper {
     return state_.data() + ((layer * kinds_ + kind) * rows_ + row) * H_;
   }
   const real* one(const real* x, int64_t row);
-  bool small_ = false;  // weights in fewer bits
+  bool small_ = false;  // weights in int8
   bool descending_ = false;  // alternates: what a step read last is still in the cache when the next one begins
-  Scratch<float> scratch_;
+  Scratch<real> scratch_;
   void advance(int64_t layer, const real* x, int64_t row, real* y);
   void some_small(int64_t layer, const real* x, const int64_t* index, int64_t begin, int64_t end, real* y);
   void many(int64_t layer, const real* x, const int64_t* index, int64_t count, real* y);

@@ -2,9 +2,10 @@
 //
 // A panel is K steps of V*W numbers, contiguous. acc[r][v] += sum over k of rows[r][k] * panel[k][v], one fused
 // multiply-add per k in ascending order: a chain that may begin from any value and be resumed by another call.
+// Kind (pairs.hpp): Singles, or Pairs where every number of rows and panels is a pair of bfloat16.
 #pragma once
 
-#include "isa.hpp"
+#include "pairs.hpp"
 
 namespace recurra {
 namespace RECURRA_ISA {
@@ -39,7 +40,7 @@ template <int most> RECURRA_INLINE void send(Fetch& f, const Errands<most>& e, i
 }
 
 // One step of a panel: acc[r][v] += left(r) * panel[v].
-template <int R, int V, class Left>
+template <class Kind, int R, int V, class Left>
 RECURRA_INLINE void multiply_step(Accumulators<R, V>& acc, const real* panel, const Left& left) {
   vec w[V];
 #pragma GCC unroll 4
@@ -50,11 +51,11 @@ RECURRA_INLINE void multiply_step(Accumulators<R, V>& acc, const real* panel, co
   for (int r = 0; r < R; ++r) {
     const vec a = set1(left(r));
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc.at[r][v] = fma(a, w[v], acc.at[r][v]);
+    for (int v = 0; v < V; ++v) acc.at[r][v] = Kind::join(a, w[v], acc.at[r][v]);
   }
 }
 
-template <int R, int V>
+template <class Kind = Singles, int R, int V>
 RECURRA_INLINE void multiply(Accumulators<R, V>& acc, const real* const* rows, const real* panel, int64_t K,
                              const Fetch& f = Fetch()) {
   const real* row[R];
@@ -64,27 +65,26 @@ RECURRA_INLINE void multiply(Accumulators<R, V>& acc, const real* const* rows, c
   const auto left = [&](int r) { return row[r][k]; };
   const real* later = f.later;
   for (const void* const* errand = f.errands; errand != f.end;) {
-#pragma GCC unroll 1
     for (int64_t e = 0; e < f.per && errand != f.end; ++e) fetch2(*errand++);
     const int64_t until = k + 4 < K ? k + 4 : K;
 #pragma GCC unroll 1
     for (; k < until; ++k, panel += V * W) {
       if (later) fetch2(later), later += f.later_step;
-      multiply_step<R, V>(acc, panel, left);
+      multiply_step<Kind>(acc, panel, left);
     }
   }
   if (later) {
 #pragma GCC unroll 1
-    for (; k < K; ++k, panel += V * W, later += f.later_step) fetch2(later), multiply_step<R, V>(acc, panel, left);
+    for (; k < K; ++k, panel += V * W, later += f.later_step) fetch2(later), multiply_step<Kind>(acc, panel, left);
   } else {
 #pragma GCC unroll 1
-    for (; k < K; ++k, panel += V * W) multiply_step<R, V>(acc, panel, left);
+    for (; k < K; ++k, panel += V * W) multiply_step<Kind>(acc, panel, left);
   }
 }
 
 // One row times P panels that lie `stride` numbers apart: acc[q] += sum over k of x[k] * panel[q][k]. Enough chains
 // hide the latency of the multiply-add.
-template <int P, int V>
+template <class Kind = Singles, int P, int V>
 RECURRA_INLINE void stream(vec (&acc)[P][V], const real* x, const real* panel, int64_t stride, int64_t K) {
 #pragma GCC unroll 1
   for (int64_t k = 0; k < K; ++k) {
@@ -94,7 +94,7 @@ RECURRA_INLINE void stream(vec (&acc)[P][V], const real* x, const real* panel, i
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v)
         // no prefetch: measured 10% slower, the hardware follows these few streams by itself
-        acc[q][v] = fma(a, load(panel + q * stride + v * W), acc[q][v]);
+        acc[q][v] = Kind::join(a, load(panel + q * stride + v * W), acc[q][v]);
     panel += V * W;
   }
 }

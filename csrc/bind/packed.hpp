@@ -22,7 +22,6 @@ struct Packed {
   std::variant<std::shared_ptr<PackedWeights<float>>, std::shared_ptr<PackedWeights<double>>> weights;
 
   std::string dtype() const { return weights.index() == 0 ? "float32" : "float64"; }
-  bool full() const { return precision == "float32" || precision == "float64"; }
   std::string how() const {
     return std::visit([](const auto& w) { return w->how(); }, weights);
   }

@@ -29,7 +29,7 @@ Packed::Packed(const std::string& cell_text, const Array& w_ih, const Array& w_h
   const Precision bits = wanted == "bfloat16" ? Precision::bfloat16 : wanted == "int8" ? Precision::int8 : Precision::full;
   if (bits == Precision::full && wanted != "float32")
     refuse("precision must be one of float32, bfloat16, int8, got \"" + wanted + "\"");
-  if (bits != Precision::full && backward) refuse("precision \"" + wanted + "\" is for inference; use backward=False");
+  if (bits == Precision::int8 && backward) refuse("precision \"int8\" is for inference; use backward=False");
   if (bits != Precision::full && is_float64(w_ih)) refuse("precision \"" + wanted + "\" wants float32 weights, got float64");
   if (is_float64(w_ih)) precision = "float64";
   by_dtype(w_ih, "w_ih", [&](auto zero) {
@@ -61,7 +61,7 @@ nb::object project(const Packed& p, const Array& x) {
     using real = decltype(zero);
     PackedWeights<real>& w = weights_of<real>(p, x, "x");
     if (!p.forward) refuse("packed must be made with forward=True to run forward");
-    if (!p.full()) refuse("packed must be float32 or float64 to project, got " + p.precision);
+    if (p.precision == "int8") refuse("packed must be float32, bfloat16 or float64 to project, got int8");
     const real* from = view<real>(x, "x", {any, p.I});
     const int64_t N = static_cast<int64_t>(x.shape(0));
     auto out = result<real>({N, gates_of(p.cell) * p.H});
@@ -93,8 +93,8 @@ nb::tuple forward(const Packed& p, const Array& x, const Array& offsets, const M
     Forward<real> f{};
     if (!p.forward) refuse("packed must be made with forward=True to run forward");
     f.w = w.weights();
-    if (!p.full() && (save || preprojected || mask))
-      refuse("save, preprojected and recurrent_mask want float32 or float64 weights, got " + p.precision);
+    if (p.precision == "int8" && (save || preprojected || mask))
+      refuse("save, preprojected and recurrent_mask want float32, bfloat16 or float64 weights, got int8");
     f.x = view<real>(x, preprojected ? "x (preprojected)" : "x", {any, preprojected ? G * H : p.I});
     const int64_t N = static_cast<int64_t>(x.shape(0)), S = check_offsets(offsets, N);
     f.offsets = static_cast<const int64_t*>(offsets.data());
@@ -171,7 +171,7 @@ nb::dict backward(const Packed& p, const Array& x, const Array& offsets, const A
     for (const char* key : {"dgain_x", "dgain_h", "dgain_c", "dbias_c"}) out[key] = nb::none();
     {
       nb::gil_scoped_release release;
-      b.D = dgates_stride(p.cell, H);
+      b.D = w.dgates_stride();
       Scratch<real> dgates(static_cast<size_t>(N * b.D));
       b.dgates = dgates.data();
       run_backward(w, b, S, N, from, grads);

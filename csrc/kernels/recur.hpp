@@ -33,7 +33,7 @@ RECURRA_INLINE int64_t token_of(const int64_t* offsets, bool reverse, int64_t s,
 
 void pack(Weights<real>& w, const real* w_ih, const real* w_hh, const real* b_ih, const real* b_hh, real* memory,
           int64_t begin, int64_t end);
-void pack_back(const real* w, int64_t rows, int64_t columns, real* memory, int64_t begin, int64_t end);
+void pack_back(const Weights<real>& w, const real* matrix, int64_t columns, real* memory, int64_t begin, int64_t end);
 void project(const Weights<real>& w, const real* x, real* out, int64_t begin, int64_t end);
 void forward(const Forward<real>& f, const int64_t* rows, int64_t n);
 void backward(const Backward<real>& b, const int64_t* rows, int64_t n);

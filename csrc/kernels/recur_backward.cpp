@@ -32,9 +32,14 @@ struct Place {
   int64_t first;  // first unit of the panel
 };
 
-template <Cell cell> struct Finish;
+// n lanes as unit `unit` onwards of gate `gate`
+template <class Kind> RECURRA_INLINE void put(const Place& at, int64_t k, int64_t gate, int64_t unit, vec x, int n) {
+  Kind::put(at.step->dgates[k] + gate * at.b->w.KH, unit, x, n);
+}
 
-template <> struct Finish<Cell::lstm> {
+template <Cell cell, class Kind> struct Finish;
+
+template <class Kind> struct Finish<Cell::lstm, Kind> {
   RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh, vec squashed) {  // tanh(c)
     const Backward<real>& b = *at.b;
     const Step& s = *at.step;
@@ -50,15 +55,14 @@ template <> struct Finish<Cell::lstm> {
       dc = select(le(raw, edge), select(le(sub(set1(0), edge), raw), dc, set1(0)), set1(0));
     }
     store(s.carry[k] + unit, mul(dc, forget));
-    real* out = s.dgates[k] + unit;
-    store_n(out, mul(mul(mul(dc, g), i), sub(one, i)), n);
-    store_n(out + H, mul(mul(mul(dc, c_before), forget), sub(one, forget)), n);
-    store_n(out + 2 * H, mul(mul(dc, i), fnma(g, g, one)), n);
-    store_n(out + 3 * H, mul(mul(mul(dh, squashed), o), sub(one, o)), n);
+    put<Kind>(at, k, 0, unit, mul(mul(mul(dc, g), i), sub(one, i)), n);
+    put<Kind>(at, k, 1, unit, mul(mul(mul(dc, c_before), forget), sub(one, forget)), n);
+    put<Kind>(at, k, 2, unit, mul(mul(dc, i), fnma(g, g, one)), n);
+    put<Kind>(at, k, 3, unit, mul(mul(mul(dh, squashed), o), sub(one, o)), n);
   }
 };
 
-template <> struct Finish<Cell::gru> {
+template <class Kind> struct Finish<Cell::gru, Kind> {
   RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh) {
     const Backward<real>& b = *at.b;
     const Step& s = *at.step;
@@ -68,31 +72,30 @@ template <> struct Finish<Cell::gru> {
     const vec reset = load_n(gates, n), z = load_n(gates + H, n), fresh = load_n(gates + 2 * H, n);
     const vec linear = load_n(s.linear[k] + unit, n), before = load_n(s.before[k] + unit, n);
     const vec dn = mul(mul(dh, sub(one, z)), fnma(fresh, fresh, one));
-    real* out = s.dgates[k] + unit;
-    store_n(out, mul(mul(mul(dn, linear), reset), sub(one, reset)), n);
-    store_n(out + H, mul(mul(mul(dh, sub(before, fresh)), z), sub(one, z)), n);
-    store_n(out + 2 * H, mul(dn, reset), n);
-    store_n(out + 3 * H, dn, n);
+    put<Kind>(at, k, 0, unit, mul(mul(mul(dn, linear), reset), sub(one, reset)), n);
+    put<Kind>(at, k, 1, unit, mul(mul(mul(dh, sub(before, fresh)), z), sub(one, z)), n);
+    put<Kind>(at, k, 2, unit, mul(dn, reset), n);
+    put<Kind>(at, k, 3, unit, dn, n);
     store(s.carry[k] + unit, mul(dh, z));
   }
 };
 
-template <> struct Finish<Cell::rnn> {
+template <class Kind> struct Finish<Cell::rnn, Kind> {
   RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh) {
     const vec y = load_n(at.step->y[k] + unit, n);
-    store_n(at.step->dgates[k] + unit, mul(dh, fnma(y, y, set1(real(1)))), n);
+    put<Kind>(at, k, 0, unit, mul(dh, fnma(y, y, set1(real(1)))), n);
   }
 };
 
-template <> struct Finish<Cell::rnn_relu> {
+template <class Kind> struct Finish<Cell::rnn_relu, Kind> {
   RECURRA_INLINE void row(const Place& at, int64_t k, int64_t unit, int n, vec dh) {
     const vec y = load_n(at.step->y[k] + unit, n);
-    store_n(at.step->dgates[k] + unit, select(lt(set1(real(0)), y), dh, set1(real(0))), n);
+    put<Kind>(at, k, 0, unit, select(lt(set1(real(0)), y), dh, set1(real(0))), n);
   }
 };
 
 // What `Finish` will read and write.
-template <Cell cell, int V, int most> RECURRA_INLINE void note_row(Errands<most>& e, const Place& at, int64_t k) {
+template <Cell cell, class Kind, int V, int most> RECURRA_INLINE void note_row(Errands<most>& e, const Place& at, int64_t k) {
   const Step& s = *at.step;
   const int64_t H = at.b->w.H;
 #pragma GCC unroll 4
@@ -104,17 +107,17 @@ template <Cell cell, int V, int most> RECURRA_INLINE void note_row(Errands<most>
     if constexpr (cell == Cell::lstm) note(e, s.cells[k] + unit), note(e, s.cell_before[k] + unit);
     if constexpr (cell == Cell::gru) note(e, s.linear[k] + unit), note(e, s.before[k] + unit);
     if constexpr (gates_of(cell) == 1) note(e, s.y[k] + unit);
-    for (int g = 0; g < (cell == Cell::gru ? 4 : gates_of(cell)); ++g) note(e, s.dgates[k] + g * H + unit);
+    for (int g = 0; g < (cell == Cell::gru ? 4 : gates_of(cell)); ++g) note(e, s.dgates[k] + g * at.b->w.KH + Kind::steps(unit));
   }
 }
 
-template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin) {
+template <Cell cell, class Kind, int R, int V> void step_tile(const Place& at, int64_t begin) {
   const Backward<real>& b = *at.b;
   const Step& s = *at.step;
-  const int64_t H = b.w.H, K = gates_of(cell) * H;
+  const int64_t H = b.w.H, K = gates_of(cell) * b.w.KH;
   Errands<R * V * 11> errands;
   errands.n = 0;
-  for (int r = 0; r < R; ++r) note_row<cell, V>(errands, at, begin + r);
+  for (int r = 0; r < R; ++r) note_row<cell, Kind, V>(errands, at, begin + r);
   Fetch fetch;
   send(fetch, errands, K);
   Accumulators<R, V> acc;
@@ -122,7 +125,7 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) acc.at[r][v] = set1(real(0));
-  if (s.after[begin]) multiply<R, V>(acc, s.after + begin, b.w.recurrent_back + at.first * K, K, fetch);
+  if (s.after[begin]) multiply<Kind>(acc, s.after + begin, b.w.recurrent_back + at.first * K, K, fetch);
   real sums[R * V * W] __attribute__((aligned(64)));
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -146,37 +149,37 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
       if (s.dh[k]) dh = add(dh, load_n(s.dh[k] + unit, n));
       if (s.dy[k]) dh = add(dh, load_n(s.dy[k] + unit, n));
       if (s.steps[k]) store_n(s.steps[k] + unit, dh, n);
-      if constexpr (cell == Cell::lstm) Finish<cell>::row(at, k, unit, n, dh, squashed[v]);
-      else Finish<cell>::row(at, k, unit, n, dh);
+      if constexpr (cell == Cell::lstm) Finish<cell, Kind>::row(at, k, unit, n, dh, squashed[v]);
+      else Finish<cell, Kind>::row(at, k, unit, n, dh);
     }
   }
 }
 
 using StepTile = void (*)(const Place&, int64_t);
 
-template <Cell cell, int V> StepTile step_tile_of(int64_t rows) {
+template <Cell cell, class Kind, int V> StepTile step_tile_of(int64_t rows) {
   switch (rows) {
-    case 1: return step_tile<cell, 1, V>;
-    case 2: return step_tile<cell, 2, V>;
-    case 3: return step_tile<cell, (ROWS4 >= 3 ? 3 : 1), V>;
-    case 4: return step_tile<cell, (ROWS4 >= 4 ? 4 : 1), V>;
-    case 5: return step_tile<cell, (ROWS4 >= 5 ? 5 : 1), V>;
-    default: return step_tile<cell, (ROWS4 >= 6 ? 6 : 1), V>;
+    case 1: return step_tile<cell, Kind, 1, V>;
+    case 2: return step_tile<cell, Kind, 2, V>;
+    case 3: return step_tile<cell, Kind, (ROWS4 >= 3 ? 3 : 1), V>;
+    case 4: return step_tile<cell, Kind, (ROWS4 >= 4 ? 4 : 1), V>;
+    case 5: return step_tile<cell, Kind, (ROWS4 >= 5 ? 5 : 1), V>;
+    default: return step_tile<cell, Kind, (ROWS4 >= 6 ? 6 : 1), V>;
   }
 }
 
-template <Cell cell> StepTile step_tile_of(int64_t V, int64_t rows) {
+template <Cell cell, class Kind> StepTile step_tile_of(int64_t V, int64_t rows) {
   switch (V) {
-    case 1: return step_tile_of<cell, 1>(rows);
-    case 2: return step_tile_of<cell, 2>(rows);
-    case 3: return step_tile_of<cell, 3>(rows);
-    default: return step_tile_of<cell, 4>(rows);
+    case 1: return step_tile_of<cell, Kind, 1>(rows);
+    case 2: return step_tile_of<cell, Kind, 2>(rows);
+    case 3: return step_tile_of<cell, Kind, 3>(rows);
+    default: return step_tile_of<cell, Kind, 4>(rows);
   }
 }
 
 int64_t width_of(int64_t n, int64_t p) { return least(4, (n - p * 4 * W + W - 1) / W); }
 
-template <Cell cell> void retreat(const Backward<real>& b, const Step& step, int64_t from) {
+template <Cell cell, class Kind> void retreat(const Backward<real>& b, const Step& step, int64_t from) {
   const int64_t panels = (b.w.H + 4 * W - 1) / (4 * W);
   for (int64_t p = 0; p < panels; ++p) {
     const Place at{&b, &step, p * 4 * W};
@@ -186,13 +189,13 @@ template <Cell cell> void retreat(const Backward<real>& b, const Step& step, int
       const int64_t base = part ? from : 0;
       const Split split = Split::over(part ? step.n - from : from, ROWS4);
       for (int64_t tile = 0; tile < split.tiles; ++tile)
-        step_tile_of<cell>(V, split.begin(tile + 1) - split.begin(tile))(at, base + split.begin(tile));
+        step_tile_of<cell, Kind>(V, split.begin(tile + 1) - split.begin(tile))(at, base + split.begin(tile));
     }
   }
 }
 
 // out[r] = sum over k of rows[r][k] * W[k], where the last H of the K steps may lie elsewhere in the row (gru).
-template <int R, int V>
+template <class Kind, int R, int V>
 void product_tile(const real* const* rows, const real* panel, int64_t K, int64_t K2, int64_t skip, real* const* out,
                   const real* const* plus, int64_t first, int n_last) {
   Accumulators<R, V> acc;
@@ -200,11 +203,11 @@ void product_tile(const real* const* rows, const real* panel, int64_t K, int64_t
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) acc.at[r][v] = set1(real(0));
-  multiply<R, V>(acc, rows, panel, K);
+  multiply<Kind>(acc, rows, panel, K);
   if (K2) {
     const real* moved[R];
     for (int r = 0; r < R; ++r) moved[r] = rows[r] + skip;
-    multiply<R, V>(acc, moved, panel + K * V * W, K2);
+    multiply<Kind>(acc, moved, panel + K * V * W, K2);
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -220,26 +223,27 @@ void product_tile(const real* const* rows, const real* panel, int64_t K, int64_t
 using ProductTile = void (*)(const real* const*, const real*, int64_t, int64_t, int64_t, real* const*,
                              const real* const*, int64_t, int);
 
-template <int V> ProductTile product_tile_of(int64_t rows) {
+template <class Kind, int V> ProductTile product_tile_of(int64_t rows) {
   switch (rows) {
-    case 1: return product_tile<1, V>;
-    case 2: return product_tile<2, V>;
-    case 3: return product_tile<(ROWS4 >= 3 ? 3 : 1), V>;
-    case 4: return product_tile<(ROWS4 >= 4 ? 4 : 1), V>;
-    case 5: return product_tile<(ROWS4 >= 5 ? 5 : 1), V>;
-    default: return product_tile<(ROWS4 >= 6 ? 6 : 1), V>;
+    case 1: return product_tile<Kind, 1, V>;
+    case 2: return product_tile<Kind, 2, V>;
+    case 3: return product_tile<Kind, (ROWS4 >= 3 ? 3 : 1), V>;
+    case 4: return product_tile<Kind, (ROWS4 >= 4 ? 4 : 1), V>;
+    case 5: return product_tile<Kind, (ROWS4 >= 5 ? 5 : 1), V>;
+    default: return product_tile<Kind, (ROWS4 >= 6 ? 6 : 1), V>;
   }
 }
 
-ProductTile product_tile_of(int64_t V, int64_t rows) {
+template <class Kind> ProductTile product_tile_of(int64_t V, int64_t rows) {
   switch (V) {
-    case 1: return product_tile_of<1>(rows);
-    case 2: return product_tile_of<2>(rows);
-    case 3: return product_tile_of<3>(rows);
-    default: return product_tile_of<4>(rows);
+    case 1: return product_tile_of<Kind, 1>(rows);
+    case 2: return product_tile_of<Kind, 2>(rows);
+    case 3: return product_tile_of<Kind, 3>(rows);
+    default: return product_tile_of<Kind, 4>(rows);
   }
 }
 
+template <class Kind>
 void back_product(const real* panels, int64_t rows_of_matrix, int64_t columns, const real* const* rows, int64_t n,
                   int64_t K2, int64_t skip, real* const* out, const real* const* factor) {
   for (int64_t p = 0; p * 4 * W < columns; ++p) {
@@ -248,7 +252,7 @@ void back_product(const real* panels, int64_t rows_of_matrix, int64_t columns, c
     const Split split = Split::over(n, ROWS4);
     for (int64_t tile = 0; tile < split.tiles; ++tile) {
       const int64_t begin = split.begin(tile);
-      product_tile_of(V, split.begin(tile + 1) - begin)(rows + begin, panels + first * rows_of_matrix,
+      product_tile_of<Kind>(V, split.begin(tile + 1) - begin)(rows + begin, panels + first * rows_of_matrix,
                                                         rows_of_matrix - K2, K2, skip, out + begin,
                                                         factor ? factor + begin : nullptr, first, last);
     }
@@ -301,15 +305,16 @@ struct Inputs {  // tokens that wait for their dx
   int64_t n;
 };
 
-void input_gradients(const Backward<real>& b, Inputs& waiting) {
-  const int64_t H = b.w.H, K = gates_of(b.w.cell) * H;
-  const int64_t K2 = b.w.cell == Cell::gru ? H : 0;  // gru: n's input part lies behind its recurrent part
-  back_product(b.w.input_back, K, b.w.I, waiting.rows, waiting.n, K2, b.w.cell == Cell::gru ? 3 * H : 0, waiting.out,
-               nullptr);
+template <class Kind> void input_gradients(const Backward<real>& b, Inputs& waiting) {
+  const int64_t KH = b.w.KH, K = gates_of(b.w.cell) * KH;
+  const int64_t K2 = b.w.cell == Cell::gru ? KH : 0;  // gru: n's input part lies behind its recurrent part
+  back_product<Kind>(b.w.input_back, K, b.w.I, waiting.rows, waiting.n, K2, b.w.cell == Cell::gru ? 3 * KH : 0,
+                     waiting.out, nullptr);
   waiting.n = 0;
 }
 
 // dh0 = (direct path) + mask * (W_hh^T of the first step's gate gradients)
+template <class Kind>
 void first_states(const Backward<real>& b, const Room& room, const int64_t* rows, int64_t n) {
   const int64_t H = b.w.H, Hp = padded(H), D = b.D;
   const real *from[gang], *masks[gang];
@@ -319,7 +324,7 @@ void first_states(const Backward<real>& b, const Room& room, const int64_t* rows
     out[i] = b.dh0 + rows[i] * H;
     masks[i] = b.mask ? b.mask + rows[i] * H : nullptr;
   }
-  back_product(b.w.recurrent_back, gates_of(b.w.cell) * H, H, from, n, 0, 0, out, masks);
+  back_product<Kind>(b.w.recurrent_back, gates_of(b.w.cell) * b.w.KH, H, from, n, 0, 0, out, masks);
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < H; ++j) {
       if (b.w.cell == Cell::gru) out[i][j] += room.carry[i * Hp + j];
@@ -327,7 +332,7 @@ void first_states(const Backward<real>& b, const Room& room, const int64_t* rows
     }
 }
 
-template <Cell cell> void walk(const Backward<real>& b, const int64_t* rows, int64_t n) {
+template <Cell cell, class Kind> void walk(const Backward<real>& b, const int64_t* rows, int64_t n) {
   const Room room = make_room(b, rows, n);
   int64_t active = 0;
   Step step;
@@ -338,32 +343,37 @@ template <Cell cell> void walk(const Backward<real>& b, const int64_t* rows, int
     while (active < n && length_of(b.offsets, rows[active]) > t) ++active;
     step.n = active;
     for (int64_t i = 0; i < active; ++i) place_row(b, room, step, i, rows[i], t);
-    retreat<cell>(b, step, from);
+    retreat<cell, Kind>(b, step, from);
     if (!b.dx) continue;
     for (int64_t i = 0; i < active; ++i) {
       waiting.rows[waiting.n] = step.dgates[i];
       waiting.out[waiting.n++] = b.dx + token_of(b.offsets, b.reverse, rows[i], t) * b.w.I;
     }
-    if (waiting.n >= chunk) input_gradients(b, waiting);
+    if (waiting.n >= chunk) input_gradients<Kind>(b, waiting);
   }
-  if (b.dx && waiting.n) input_gradients(b, waiting);
-  first_states(b, room, rows, n);
+  if (b.dx && waiting.n) input_gradients<Kind>(b, waiting);
+  first_states<Kind>(b, room, rows, n);
   give_buffer(room.memory);
+}
+
+template <class Kind> void walk_all(const Backward<real>& b, const int64_t* rows, int64_t n) {
+  const int64_t size_of_gang = gang_size(n, ROWS4);
+  for (int64_t begin = 0; begin < n; begin += size_of_gang) {
+    const int64_t size = least(size_of_gang, n - begin);
+    switch (b.w.cell) {
+      case Cell::rnn: walk<Cell::rnn, Kind>(b, rows + begin, size); break;
+      case Cell::rnn_relu: walk<Cell::rnn_relu, Kind>(b, rows + begin, size); break;
+      case Cell::lstm: walk<Cell::lstm, Kind>(b, rows + begin, size); break;
+      case Cell::gru: walk<Cell::gru, Kind>(b, rows + begin, size); break;
+    }
+  }
 }
 
 }  // namespace
 
 void backward(const Backward<real>& b, const int64_t* rows, int64_t n) {
-  const int64_t size_of_gang = gang_size(n, ROWS4);
-  for (int64_t begin = 0; begin < n; begin += size_of_gang) {
-    const int64_t size = least(size_of_gang, n - begin);
-    switch (b.w.cell) {
-      case Cell::rnn: walk<Cell::rnn>(b, rows + begin, size); break;
-      case Cell::rnn_relu: walk<Cell::rnn_relu>(b, rows + begin, size); break;
-      case Cell::lstm: walk<Cell::lstm>(b, rows + begin, size); break;
-      case Cell::gru: walk<Cell::gru>(b, rows + begin, size); break;
-    }
-  }
+  if (b.w.pairs) walk_all<Narrow>(b, rows, n);
+  else walk_all<Singles>(b, rows, n);
 }
 
 }  // namespace RECURRA_ISA

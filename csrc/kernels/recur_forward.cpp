@@ -16,7 +16,7 @@ struct Step {
   const real* product[gang];  // h of the step before, multiplied by the mask where there is one
   const real* before[gang];   // h of the step before
   const real* mask[gang];     // null where absent
-  real* next[gang];           // what the next step's product reads: a copy of h, close together for the cache
+  real* next[gang];           // what the next step's product reads: h, close together for the cache
   real* c[gang];
   real* y[gang];
   real* gates[gang];
@@ -32,15 +32,15 @@ struct Place {  // one panel in one step
   Fetch fetch;
 };
 
-RECURRA_INLINE void finish_row(const Place& at, int64_t i, int64_t unit, int n, vec h) {
+template <class Kind> RECURRA_INLINE void finish_row(const Place& at, int64_t i, int64_t unit, int n, vec h) {
   const Step& s = *at.step;
   store_n(s.y[i] + unit, h, n);
-  store(s.next[i] + unit, s.mask[i] ? mul(h, load_n(s.mask[i] + unit, n)) : h);
+  Kind::put(s.next[i], unit, s.mask[i] ? mul(h, load_n(s.mask[i] + unit, n)) : h, Kind::paired ? n : W);
 }
 
-template <Cell cell, int R, int V> struct Finish;
+template <Cell cell, class Kind, int R, int V> struct Finish;
 
-template <int R, int V> struct Finish<Cell::lstm, R, V> {
+template <class Kind, int R, int V> struct Finish<Cell::lstm, Kind, R, V> {
   // P rows at once: their gates and new cell states
   template <int P> RECURRA_INLINE void cells(const Place& at, int64_t k, const real* sums, vec* c, vec* o, int n) {
     const Forward<real>& f = *at.f;
@@ -80,11 +80,11 @@ template <int R, int V> struct Finish<Cell::lstm, R, V> {
     if (R % 2) cells<1>(at, begin + R - 1, sums + (R - 1) * 4 * W, c + R - 1, o + R - 1, n);
     activate<0, R>(c);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) finish_row(at, begin + r, at.first, n, mul(o[r], c[r]));
+    for (int r = 0; r < R; ++r) finish_row<Kind>(at, begin + r, at.first, n, mul(o[r], c[r]));
   }
 };
 
-template <int R, int V> struct Finish<Cell::gru, R, V> {
+template <class Kind, int R, int V> struct Finish<Cell::gru, Kind, R, V> {
   template <int P> RECURRA_INLINE void some(const Place& at, int64_t k, const real* sums, int n) {
     const Step& s = *at.step;
     const int64_t unit = at.first, H = at.f->w.H;
@@ -109,7 +109,7 @@ template <int R, int V> struct Finish<Cell::gru, R, V> {
         store_n(gates + 2 * H, fresh[r], n);
         store_n(s.linear[k + r] + unit, linear[r], n);
       }
-      finish_row(at, k + r, unit, n, h);
+      finish_row<Kind>(at, k + r, unit, n, h);
     }
   }
 
@@ -122,7 +122,7 @@ template <int R, int V> struct Finish<Cell::gru, R, V> {
   }
 };
 
-template <Cell cell, int R, int V> struct Finish {  // rnn, rnn_relu
+template <Cell cell, class Kind, int R, int V> struct Finish {  // rnn, rnn_relu
   RECURRA_INLINE void rows(const Place& at, int64_t begin, const real* sums) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
@@ -135,12 +135,12 @@ template <Cell cell, int R, int V> struct Finish {  // rnn, rnn_relu
       else
         for (int r = 0; r < R; ++r) a[r] = max(set1(real(0)), a[r]);
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) finish_row(at, begin + r, unit, n, a[r]);
+      for (int r = 0; r < R; ++r) finish_row<Kind>(at, begin + r, unit, n, a[r]);
     }
   }
 };
 
-template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin) {
+template <Cell cell, class Kind, int R, int V> void step_tile(const Place& at, int64_t begin) {
   const Weights<real>& w = at.f->w;
   Fetch fetch = at.fetch;
   Errands<R * (V + 2)> errands;
@@ -151,7 +151,7 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
       note(errands, (cell == Cell::gru ? at.step->linear : at.step->cells)[begin + r] + at.first);
       note(errands, at.step->y[begin + r] + at.first);
     }
-    send(fetch, errands, w.H);
+    send(fetch, errands, w.KH);
   }
   Accumulators<R, V> acc;
   const real* pre = at.pre + begin * V * W;
@@ -160,70 +160,70 @@ template <Cell cell, int R, int V> void step_tile(const Place& at, int64_t begin
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v)
       acc.at[r][v] = cell == Cell::gru && v == 2 ? load(w.bias_n + at.p * W) : load(pre + (r * V + v) * W);
-  const real* panel = w.recurrent + at.p * w.vectors * W * w.H;
-  multiply<R, V>(acc, at.step->product + begin, panel, w.H, fetch);
+  const real* panel = w.recurrent + at.p * w.vectors * W * w.KH;
+  multiply<Kind>(acc, at.step->product + begin, panel, w.KH, fetch);
   real sums[R * V * W] __attribute__((aligned(64)));
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) store(sums + (r * V + v) * W, acc.at[r][v]);
-  Finish<cell, R, V>::rows(at, begin, sums);
+  Finish<cell, Kind, R, V>::rows(at, begin, sums);
 }
 
 // One row alone, two panels at a time.
-template <Cell cell, int V> void step_pair(const Place& one, const Place& two) {
+template <Cell cell, class Kind, int V> void step_two(const Place& one, const Place& two) {
   const Weights<real>& w = one.f->w;
   const Place* places[2] = {&one, &two};
-  const int64_t stride = w.vectors * W * w.H;
+  const int64_t stride = w.vectors * W * w.KH;
   vec acc[2][V];
 #pragma GCC unroll 2
   for (int q = 0; q < 2; ++q)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v)
       acc[q][v] = cell == Cell::gru && v == 2 ? load(w.bias_n + places[q]->p * W) : load(places[q]->pre + v * W);
-  stream<2, V>(acc, one.step->product[0], w.recurrent + one.p * stride, stride, w.H);
+  stream<Kind>(acc, one.step->product[0], w.recurrent + one.p * stride, stride, w.KH);
   real sums[2 * V * W] __attribute__((aligned(64)));
 #pragma GCC unroll 2
   for (int q = 0; q < 2; ++q)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) store(sums + (q * V + v) * W, acc[q][v]);
 #pragma GCC unroll 2
-  for (int q = 0; q < 2; ++q) Finish<cell, 1, V>::rows(*places[q], 0, sums + q * V * W);
+  for (int q = 0; q < 2; ++q) Finish<cell, Kind, 1, V>::rows(*places[q], 0, sums + q * V * W);
 }
 
 using StepTile = void (*)(const Place&, int64_t);
 
-template <Cell cell, int V> StepTile step_tile_of(int64_t rows) {
+template <Cell cell, class Kind, int V> StepTile step_tile_of(int64_t rows) {
   constexpr int top = V == 3 ? ROWS3 : ROWS4;
   switch (rows) {
-    case 1: return step_tile<cell, 1, V>;
-    case 2: return step_tile<cell, 2, V>;
-    case 3: return step_tile<cell, (top >= 3 ? 3 : 1), V>;
-    case 4: return step_tile<cell, (top >= 4 ? 4 : 1), V>;
-    case 5: return step_tile<cell, (top >= 5 ? 5 : 1), V>;
-    case 6: return step_tile<cell, (top >= 6 ? 6 : 1), V>;
-    case 7: return step_tile<cell, (top >= 7 ? 7 : 1), V>;
-    default: return step_tile<cell, (top >= 8 ? 8 : 1), V>;
+    case 1: return step_tile<cell, Kind, 1, V>;
+    case 2: return step_tile<cell, Kind, 2, V>;
+    case 3: return step_tile<cell, Kind, (top >= 3 ? 3 : 1), V>;
+    case 4: return step_tile<cell, Kind, (top >= 4 ? 4 : 1), V>;
+    case 5: return step_tile<cell, Kind, (top >= 5 ? 5 : 1), V>;
+    case 6: return step_tile<cell, Kind, (top >= 6 ? 6 : 1), V>;
+    case 7: return step_tile<cell, Kind, (top >= 7 ? 7 : 1), V>;
+    default: return step_tile<cell, Kind, (top >= 8 ? 8 : 1), V>;
   }
 }
 
-template <Cell cell> StepTile step_tile_of(int64_t V, int64_t rows) {
-  if constexpr (cell == Cell::lstm) return step_tile_of<cell, 4>(rows);
-  else if constexpr (cell == Cell::gru) return step_tile_of<cell, 3>(rows);
+template <Cell cell, class Kind> StepTile step_tile_of(int64_t V, int64_t rows) {
+  if constexpr (cell == Cell::lstm) return step_tile_of<cell, Kind, 4>(rows);
+  else if constexpr (cell == Cell::gru) return step_tile_of<cell, Kind, 3>(rows);
   else switch (V) {
-    case 1: return step_tile_of<cell, 1>(rows);
-    case 2: return step_tile_of<cell, 2>(rows);
-    case 3: return step_tile_of<cell, 3>(rows);
-    default: return step_tile_of<cell, 4>(rows);
+    case 1: return step_tile_of<cell, Kind, 1>(rows);
+    case 2: return step_tile_of<cell, Kind, 2>(rows);
+    case 3: return step_tile_of<cell, Kind, 3>(rows);
+    default: return step_tile_of<cell, Kind, 4>(rows);
   }
 }
 
 constexpr int64_t second_level = int64_t{600} << 10;  // recurrent weights beyond this stream from the third level
 
 // One time step of all panels; `pre` has `slots` places per panel and the step begins at place `slot`.
-template <Cell cell> void advance(const Forward<real>& f, const Step& step, const real* pre, int64_t slots, int64_t slot) {
+template <Cell cell, class Kind> void advance(const Forward<real>& f, const Step& step, const real* pre, int64_t slots, int64_t slot) {
   const Weights<real>& w = f.w;
-  const int64_t full = w.vectors * W, bytes = full * w.H * static_cast<int64_t>(sizeof(real));
+  const int64_t full = w.vectors * W, bytes = full * w.KH * static_cast<int64_t>(sizeof(real));
   const bool streams = w.panels * bytes > second_level;
   const auto place = [&](int64_t p) {
     return Place{&f, &step, pre + p * slots * full + slot * vectors_of(w, p) * W, p, p * w.units, {}};
@@ -231,18 +231,18 @@ template <Cell cell> void advance(const Forward<real>& f, const Step& step, cons
   int64_t p = 0;
   if (step.n == 1)
     for (constexpr int V = cell == Cell::gru ? 3 : 4; p + 1 < w.panels && vectors_of(w, p + 1) == V; p += 2)
-      step_pair<cell, V>(place(p), place(p + 1));
+      step_two<cell, Kind, V>(place(p), place(p + 1));
   for (; p < w.panels; ++p) {
     const int64_t V = vectors_of(w, p);
     const Split split = Split::over(step.n, V == 3 ? ROWS3 : ROWS4);
     Place at = place(p);
-    const real* next = w.recurrent + (p + 1 < w.panels ? p + 1 : 0) * full * w.H;
-    const int64_t lines = (full * w.H + W - 1) / W;  // of a vector each
-    const int64_t per_k = (lines + split.tiles * w.H - 1) / (split.tiles * w.H);
+    const real* next = w.recurrent + (p + 1 < w.panels ? p + 1 : 0) * full * w.KH;
+    const int64_t lines = full * w.KH / W;  // of a vector each
+    const int64_t per_k = (lines + split.tiles * w.KH - 1) / (split.tiles * w.KH);
     for (int64_t tile = 0; tile < split.tiles; ++tile) {
       const int64_t begin = split.begin(tile), rows = split.begin(tile + 1) - begin;
-      if (streams && per_k <= 2) at.fetch.later = next + tile * w.H * per_k * W, at.fetch.later_step = per_k * W;
-      step_tile_of<cell>(V, rows)(at, begin);
+      if (streams && per_k <= 2) at.fetch.later = next + tile * w.KH * per_k * W, at.fetch.later_step = per_k * W;
+      step_tile_of<cell, Kind>(V, rows)(at, begin);
     }
   }
 }
@@ -250,7 +250,7 @@ template <Cell cell> void advance(const Forward<real>& f, const Step& step, cons
 // The scratch memory of one gang.
 struct Room {
   int64_t slots;
-  real *pre, *c, *states, *zeros;  // states: h (masked) of the steps before and now, taking turns
+  real *pre, *c, *states, *zeros, *x;  // states: h (masked) of the steps before and now, taking turns
   const real** tokens;
   void* memory;
 };
@@ -262,22 +262,30 @@ Room make_room(const Forward<real>& f, int64_t rows) {
   const int64_t per_slot = w.panels * w.vectors * W, Hp = padded(w.H);
   Room room;
   room.slots = most(rows, most(48, least(256, chunk_bytes / (per_slot * static_cast<int64_t>(sizeof(real))))));
-  const int64_t numbers = room.slots * per_slot + rows * Hp + 2 * rows * Hp + Hp + 4 * W;
+  const int64_t of_x = w.pairs && !f.preprojected ? room.slots * w.KI : 0;
+  const int64_t numbers = room.slots * per_slot + rows * Hp + 2 * rows * Hp + Hp + 4 * W + (of_x + 1) / 2 * 2;
   room.memory = take_buffer(static_cast<size_t>(numbers) * sizeof(real) +
                             static_cast<size_t>(room.slots) * sizeof(real*));
   room.pre = static_cast<real*>(room.memory);
   room.c = room.pre + room.slots * per_slot;
   room.states = room.c + rows * Hp;
   room.zeros = room.states + 2 * rows * Hp;
-  room.tokens = reinterpret_cast<const real**>(room.zeros + Hp + 4 * W);
+  room.x = room.zeros + Hp + 4 * W;
+  room.tokens = reinterpret_cast<const real**>(room.x + (of_x + 1) / 2 * 2);
   for (int64_t j = 0; j < Hp; ++j) room.zeros[j] = 0;
   return room;
 }
 
 // The chains of a chunk: computed from x, or copied from row-major chains that the caller has.
-void chunk_input(const Forward<real>& f, const Room& room, int64_t n) {
+template <class Kind> void chunk_input(const Forward<real>& f, const Room& room, int64_t n) {
   const Weights<real>& w = f.w;
-  if (!f.preprojected) return input_part(w, room.tokens, n, room.slots, room.pre);
+  if (!f.preprojected) {
+    for (int64_t j = 0; Kind::paired && j < n; ++j) {
+      lay<Kind>(room.x + j * w.KI, room.tokens[j], nullptr, w.I);
+      room.tokens[j] = room.x + j * w.KI;
+    }
+    return input_part(w, room.tokens, n, room.slots, room.pre);
+  }
   const bool gated = w.cell == Cell::lstm || w.cell == Cell::gru;
   for (int64_t p = 0; p < w.panels; ++p) {
     const int64_t V = vectors_of(w, p);
@@ -291,6 +299,7 @@ void chunk_input(const Forward<real>& f, const Room& room, int64_t n) {
   }
 }
 
+template <class Kind>
 void place_row(const Forward<real>& f, const Room& room, Step& step, int64_t i, int64_t s, int64_t t) {
   const int64_t H = f.w.H, Hp = padded(H), token = token_of(f.offsets, f.reverse, s, t);
   const int64_t n_rows = static_cast<int64_t>((room.zeros - room.states) / (2 * Hp));
@@ -302,8 +311,7 @@ void place_row(const Forward<real>& f, const Room& room, Step& step, int64_t i, 
   step.next[i] = room.states + ((t + 1) % 2 * n_rows + i) * Hp;
   real* now = room.states + (t % 2 * n_rows + i) * Hp;
   step.product[i] = now;
-  if (t == 0)
-    for (int64_t j = 0; j < H; ++j) now[j] = f.mask ? step.before[i][j] * step.mask[i][j] : step.before[i][j];
+  if (t == 0) lay<Kind>(now, step.before[i], step.mask[i], H);
   step.c[i] = room.c + i * Hp;
   step.gates[i] = f.gates ? f.gates + token * gates_of(f.w.cell) * H : nullptr;
   step.cells[i] = f.cells ? f.cells + token * H : nullptr;
@@ -323,7 +331,7 @@ void end_row(const Forward<real>& f, const Room& room, int64_t i, int64_t s, int
     for (int64_t j = 0; j < H; ++j) f.c[s * H + j] = room.c[i * Hp + j];
 }
 
-template <Cell cell> void walk(const Forward<real>& f, const int64_t* rows, int64_t n) {
+template <Cell cell, class Kind> void walk(const Forward<real>& f, const int64_t* rows, int64_t n) {
   const Room room = make_room(f, n);
   const int64_t token_size = f.preprojected ? gates_of(cell) * f.w.H : f.w.I;
   for (int64_t i = 0; i < n; ++i) begin_row(f, room, i, rows[i]);
@@ -338,12 +346,12 @@ template <Cell cell> void walk(const Forward<real>& f, const int64_t* rows, int6
       for (int64_t i = 0; i < there; ++i)
         room.tokens[used++] = f.x + token_of(f.offsets, f.reverse, rows[i], until) * token_size;
     }
-    chunk_input(f, room, used);
+    chunk_input<Kind>(f, room, used);
     for (int64_t slot = 0; t < until; ++t) {
       while (length_of(f.offsets, rows[active - 1]) <= t) --active;
       step.n = active;
-      for (int64_t i = 0; i < active; ++i) place_row(f, room, step, i, rows[i], t);
-      advance<cell>(f, step, room.pre, room.slots, slot);
+      for (int64_t i = 0; i < active; ++i) place_row<Kind>(f, room, step, i, rows[i], t);
+      advance<cell, Kind>(f, step, room.pre, room.slots, slot);
       slot += active;
     }
   }
@@ -351,19 +359,24 @@ template <Cell cell> void walk(const Forward<real>& f, const int64_t* rows, int6
   give_buffer(room.memory);
 }
 
-}  // namespace
-
-void forward(const Forward<real>& f, const int64_t* rows, int64_t n) {
+template <class Kind> void walk_all(const Forward<real>& f, const int64_t* rows, int64_t n) {
   const int64_t size_of_gang = gang_size(n, f.w.cell == Cell::gru ? ROWS3 : ROWS4);
   for (int64_t begin = 0; begin < n; begin += size_of_gang) {
     const int64_t size = least(size_of_gang, n - begin);
     switch (f.w.cell) {
-      case Cell::rnn: walk<Cell::rnn>(f, rows + begin, size); break;
-      case Cell::rnn_relu: walk<Cell::rnn_relu>(f, rows + begin, size); break;
-      case Cell::lstm: walk<Cell::lstm>(f, rows + begin, size); break;
-      case Cell::gru: walk<Cell::gru>(f, rows + begin, size); break;
+      case Cell::rnn: walk<Cell::rnn, Kind>(f, rows + begin, size); break;
+      case Cell::rnn_relu: walk<Cell::rnn_relu, Kind>(f, rows + begin, size); break;
+      case Cell::lstm: walk<Cell::lstm, Kind>(f, rows + begin, size); break;
+      case Cell::gru: walk<Cell::gru, Kind>(f, rows + begin, size); break;
     }
   }
+}
+
+}  // namespace
+
+void forward(const Forward<real>& f, const int64_t* rows, int64_t n) {
+  if (f.w.pairs) walk_all<Narrow>(f, rows, n);
+  else walk_all<Singles>(f, rows, n);
 }
 
 }  // namespace RECURRA_ISA

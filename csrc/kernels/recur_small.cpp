@@ -1,6 +1,6 @@
-// One step of some rows with bfloat16 or int8 weights; see precision.hpp.
+// One step of some rows with int8 weights; see precision.hpp.
 //
-// Rows in tiles, as in recur_forward.cpp, so that a weight is read (and widened) once for several of them; where
+// Rows in tiles, as in recur_forward.cpp, so that a weight is read once for several of them; where
 // there is one row, two panels at a time, so that enough chains hide the latency.
 #include "../precision.hpp"
 #include "recur.hpp"
@@ -17,13 +17,6 @@ constexpr bool is_float = true;
 
 int64_t quads(int64_t n) { return (n + 3) / 4; }
 int64_t lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
-uint16_t to_bfloat16(float x) {  // to the nearest, ties to even; NaN stays NaN
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, 4);
-  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
-}
 
 int64_t matrix_row(const SmallWeights& w, int64_t p, int64_t v, int64_t u) {
   const bool gated = w.cell == Cell::lstm || w.cell == Cell::gru;
@@ -68,8 +61,7 @@ struct Layout {
 
 Layout layout(const SmallWeights& w) {
   const int64_t full = w.vectors * W, n = w.panels * full;
-  const bool eight = w.precision == Precision::int8;
-  const auto bytes = [&](int64_t K) { return lines(n * (eight ? quads(K) * 4 : K * 2)); };
+  const auto bytes = [&](int64_t K) { return lines(n * quads(K) * 4); };
   Layout l;
   l.input = 0, l.recurrent = bytes(w.I), l.floats = l.recurrent + bytes(w.H);
   l.total = l.floats + lines((n * 5 + w.panels * W) * 4);
@@ -83,12 +75,13 @@ int64_t pack_small(SmallWeights& w, const float* w_ih, const float* w_hh, const 
   const Layout l = layout(w);
   if (!memory) return l.total;
   char* base = static_cast<char*>(memory);
+  int8_t* panels = reinterpret_cast<int8_t*>(base);
   __builtin_memset(base, 0, static_cast<size_t>(l.total));
   const int64_t full = w.vectors * W, n = w.panels * full;
   float* bias = reinterpret_cast<float*>(base + l.floats);
   float *bias_n = bias + n, *scale_x = bias_n + w.panels * W, *scale_h = scale_x + n;
   int32_t *zero_x = reinterpret_cast<int32_t*>(scale_h + n), *zero_h = zero_x + n;
-  w.input = base + l.input, w.recurrent = base + l.recurrent, w.bias = bias, w.bias_n = bias_n;
+  w.input = panels + l.input, w.recurrent = panels + l.recurrent, w.bias = bias, w.bias_n = bias_n;
   w.scale_x = scale_x, w.scale_h = scale_h, w.zero_x = zero_x, w.zero_h = zero_h;
   for (int64_t p = 0; p < w.panels; ++p)
     for (int64_t v = 0; v < w.vectors; ++v)
@@ -102,35 +95,11 @@ int64_t pack_small(SmallWeights& w, const float* w_ih, const float* w_hh, const 
         for (int side = 0; side < 2; ++side) {
           const int64_t K = side ? w.H : w.I;
           const float* row = (side ? w_hh : w_ih) + r * K;
-          char* panels = base + (side ? l.recurrent : l.input);
-          if (w.precision == Precision::int8) {
-            int8_t* out = reinterpret_cast<int8_t*>(panels) + p * full * quads(K) * 4 + (v * W + u) * 4;
-            pack_row8(row, K, out, full * 4, (side ? scale_h : scale_x) + at, (side ? zero_h : zero_x) + at);
-          } else {
-            uint16_t* out = reinterpret_cast<uint16_t*>(panels) + p * full * K + v * W + u;
-            for (int64_t k = 0; k < K; ++k) out[k * full] = to_bfloat16(row[k]);
-          }
+          int8_t* out = panels + (side ? l.recurrent : l.input) + p * full * quads(K) * 4 + (v * W + u) * 4;
+          pack_row8(row, K, out, full * 4, (side ? scale_h : scale_x) + at, (side ? zero_h : zero_x) + at);
         }
       }
   return l.total;
-}
-
-// The vector instructions of this file's two formats. Float kernels only; the double copies never run.
-RECURRA_INLINE vec widen(const uint16_t* p) {
-#if defined(RECURRA_VEC_AVX512)
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
-#elif defined(RECURRA_VEC_AVX2)
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
-#else
-  real lanes[W];
-  for (int j = 0; j < W; ++j) {
-    const uint32_t bits = static_cast<uint32_t>(p[j]) << 16;
-    float x;
-    __builtin_memcpy(&x, &bits, 4);
-    lanes[j] = x;
-  }
-  return load(lanes);
-#endif
 }
 
 constexpr int tile_rows = ROWS4;
@@ -215,7 +184,7 @@ template <int R, int P, int V> void sums_of_int8(const SmallStep& s, const Rows&
   int32_t whole[R * P * V * W] __attribute__((aligned(64)));
   for (int side = 0; side < 2; ++side) {
     const int64_t K4 = quads(side ? w.H : w.I), stride = full * K4 * 4;
-    const int8_t* panels = static_cast<const int8_t*>(side ? w.recurrent : w.input) + p * stride;
+    const int8_t* panels = (side ? w.recurrent : w.input) + p * stride;
     dots<R, P, V>((side ? rows.h8 : rows.x8) + k, panels, stride, K4, whole);
     for (int r = 0; r < R; ++r)
       for (int q = 0; q < P; ++q) {
@@ -243,53 +212,6 @@ RECURRA_INLINE vec load_float(const float* from) {
   for (int j = 0; j < W; ++j) lanes[j] = from[j];
   return load(lanes);
 }
-RECURRA_INLINE void store_float(float* to, vec x) {
-  if constexpr (is_float) return store(reinterpret_cast<real*>(to), x);
-  real lanes[W];
-  store(lanes, x);
-  for (int j = 0; j < W; ++j) to[j] = static_cast<float>(lanes[j]);
-}
-
-template <int R, int P, int V>
-RECURRA_INLINE void widened(vec (&acc)[R][P * V], const float* const* x, const uint16_t* panel, int64_t stride, int64_t K) {
-  for (int64_t k = 0; k < K; ++k) {
-    vec weights[P * V];
-#pragma GCC unroll 8
-    for (int v = 0; v < P * V; ++v) weights[v] = widen(panel + (v / V) * stride + (k * V + v % V) * W);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const vec a = set1(static_cast<real>(x[r][k]));
-#pragma GCC unroll 8
-      for (int v = 0; v < P * V; ++v) acc[r][v] = fma(a, weights[v], acc[r][v]);
-    }
-  }
-}
-
-template <int R, int P, int V> void sums_of_bfloat16(const SmallStep& s, int64_t k, int64_t p, float* sums) {
-  const SmallWeights& w = s.w;
-  constexpr int64_t full = V * W;
-  vec acc[R][P * V];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < P * V; ++v) acc[r][v] = load_float(w.bias + p * full + v * W);
-  widened<R, P, V>(acc, s.x + k, static_cast<const uint16_t*>(w.input) + p * full * w.I, full * w.I, w.I);
-  if (w.cell == Cell::gru)
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-      for (int q = 0; q < P; ++q) {
-        store_float(sums + (r * P + q) * 2 * full + (V - 1) * W, acc[r][q * V + V - 1]);
-        acc[r][q * V + V - 1] = load_float(w.bias_n + (p + q) * W);
-      }
-  widened<R, P, V>(acc, s.h + k, static_cast<const uint16_t*>(w.recurrent) + p * full * w.H, full * w.H, w.H);
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < P * V; ++v)
-      store_float(sums + (r * P + v / V) * 2 * full + (w.cell == Cell::gru && v % V == 2 ? full : 0) + v % V * W, acc[r][v]);
-}
-
 // The gates of one panel of R rows, whose sums lie `stride` apart, in memory; float only.
 template <Cell cell, int V, int R> RECURRA_INLINE void finish_rows(const SmallStep& s, int64_t k, int64_t p, const float* sums, int64_t stride) {
   const SmallWeights& w = s.w;
@@ -334,8 +256,7 @@ template <Cell cell, int V, int R> RECURRA_INLINE void finish_rows(const SmallSt
 template <Cell cell, int R, int P> void small_tile(const SmallStep& s, const Rows& rows, int64_t k, int64_t p) {
   constexpr int V = cell == Cell::gru ? 3 : 4;
   float sums[R * P * 2 * V * W] __attribute__((aligned(64)));
-  if (s.w.precision == Precision::int8) sums_of_int8<R, P, V>(s, rows, k, p, sums);
-  else sums_of_bfloat16<R, P, V>(s, k, p, sums);
+  sums_of_int8<R, P, V>(s, rows, k, p, sums);
   if constexpr (is_float)
     for (int q = 0; q < P; ++q) {
       constexpr int64_t stride = P * 2 * V * W;
@@ -362,13 +283,12 @@ template <Cell cell> SmallTile small_tile_of(int64_t rows) {
 template <Cell cell> void step_cell(const SmallStep& s) {
   Rows rows;
   uint8_t* free = reinterpret_cast<uint8_t*>(s.scratch);
-  if (s.w.precision == Precision::int8)
-    for (int64_t k = 0; k < s.n; ++k) {
-      uint8_t *x8 = free, *h8 = x8 + quads(s.w.I) * 4;
-      free = h8 + quads(s.w.H) * 4;
-      rows.x8[k] = x8, rows.h8[k] = h8;
-      rows.sx[k] = quantise(s.x[k], s.w.I, x8), rows.sh[k] = quantise(s.h[k], s.w.H, h8);
-    }
+  for (int64_t k = 0; k < s.n; ++k) {
+    uint8_t *x8 = free, *h8 = x8 + quads(s.w.I) * 4;
+    free = h8 + quads(s.w.H) * 4;
+    rows.x8[k] = x8, rows.h8[k] = h8;
+    rows.sx[k] = quantise(s.x[k], s.w.I, x8), rows.sh[k] = quantise(s.h[k], s.w.H, h8);
+  }
   const Split split = Split::over(s.n, tile_rows);
   int64_t p = 0;
   if (s.n == 1)
@@ -389,8 +309,7 @@ void step_small(const SmallStep& s) {
   }
 }
 
-const char* how(Precision precision) {
-  if (precision == Precision::bfloat16) return "bfloat16 weights widened to float32";
+const char* how() {
   return vnni() ? "int8 weights, VNNI" : "int8 weights, plain integer products";
 }
 

@@ -75,6 +75,7 @@ TRAINING: dict[str, tuple[dict[str, Any], Any]] = {
     "max_bad_steps": ({}, 3),
     "diagnose": ({}, True),
     "seed": ({}, 1),
+    "precision": ({}, "bfloat16"),
     "device": ({}, "cuda"),
 }
 RAW = [

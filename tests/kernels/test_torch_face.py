@@ -95,7 +95,7 @@ def test_registered_recurrence_keeps_torchs_contract(cell):
     x = torch.tensor(numbers(3, 8, 4, dtype="float64"), requires_grad=True)
     h0 = torch.tensor(numbers(4, 3, 6, dtype="float64"), requires_grad=True)
     main = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh)
-    given = (x, OFFSETS, *main, h0, None, None, cell, False, 0.0, True)
+    given = (x, OFFSETS, *main, h0, None, None, cell, "float32", False, 0.0, True)
     torch.library.opcheck(torch.ops.recurra.recur.default, given)
 
 

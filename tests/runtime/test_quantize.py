@@ -127,10 +127,11 @@ def test_a_stored_model_answers_as_the_one_in_memory_to_the_last_bit(cell, preci
         np.testing.assert_array_equal(again.parameters[name], array)
 
 
-def test_bfloat16_answers_are_those_of_float32_kernels_on_the_rounded_weights():
+def test_bfloat16_runs_the_bfloat16_kernels_and_stays_near_float32():
     small = quantized(predictor(net()), "bfloat16")
     plain = dataclasses.replace(small, precision="float32")
-    np.testing.assert_array_equal(small.outputs(TEXTS), plain.outputs(TEXTS))
+    difference = np.abs(small.outputs(TEXTS) - plain.outputs(TEXTS)).max()
+    assert 0 < difference < 0.02
 
 
 def test_int8_runs_the_int8_kernels_with_the_stored_integers():
@@ -241,7 +242,7 @@ def test_the_workshop_takes_the_float32_model_only(tmp_path):
         Classifier.load(folder)
 
 
-@pytest.mark.parametrize(("precision", "allowed"), [("bfloat16", 1e-5), ("int8", 0.05)])
+@pytest.mark.parametrize(("precision", "allowed"), [("bfloat16", 0.02), ("int8", 0.05)])
 def test_verify_holds_smaller_models_to_the_same_bits_and_to_a_stated_tolerance(precision, allowed, tmp_path):
     model = load_predictor(save_quantized(quantized(model_of(words(), "mean"), precision), tmp_path / "m"))
     checks = {check.name: check for check in verify(model).checks}

@@ -103,19 +103,23 @@ class Recur(Node):
         return start
 
     def weights(
-        self, parameters: Parameters, place: Place, cache: dict[str, Any] | None = None
+        self,
+        parameters: Parameters,
+        place: Place,
+        cache: dict[str, Any] | None = None,
+        precision: str = "float32",
     ) -> RecurWeights:
         """The weights of one layer and direction; from `cache` where it holds them (packed, inference)."""
         key = f"{self.name}.{place.suffix}"
         if cache is not None and key in cache:
             found: RecurWeights = cache[key]
             return found
-        made = self._gather(parameters, place.suffix)
+        made = self._gather(parameters, place.suffix, precision if self.precision == "float32" else self.precision)
         if cache is not None:
             cache[key] = made
         return made
 
-    def _gather(self, parameters: Parameters, end: str) -> RecurWeights:
+    def _gather(self, parameters: Parameters, end: str, precision: str) -> RecurWeights:
         norm = None
         if self.network.layer_norm:
             norm = NormWeights(
@@ -131,7 +135,7 @@ class Recur(Node):
             b_ih=self.take(parameters, f"bias_ih_{end}"),
             b_hh=self.take(parameters, f"bias_hh_{end}"),
             norm=norm,
-            precision=self.precision,
+            precision=precision,
         )
 
     def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:
@@ -200,7 +204,8 @@ class Recur(Node):
 
     def _weights_of_run(self, parameters: Parameters, place: Place, run: Run) -> RecurWeights:
         """The weights, in training without those recurrent ones that this run leaves out."""
-        weights, rate = self.weights(parameters, place, run.cache), self.network.weight_dropout
+        weights = self.weights(parameters, place, run.cache, run.precision)
+        rate = self.network.weight_dropout
         if not run.training or rate == 0.0:
             return weights
         seed = run.seed_for(f"{self.name}.w.{place.suffix}")

@@ -63,6 +63,7 @@ class Run:
     """How the nodes are run.
 
     training: whether dropout acts.
+    precision: of the recurrent layers' products where the model itself is in float32: "bfloat16" in training.
     seed: where every random mask of this run follows from.
     states: node name -> state carried in from the previous window; `carried` receives the new ones.
     fresh: (S,) rows that begin anew although states are carried in (theirs must be zeros); None: no row.
@@ -73,6 +74,7 @@ class Run:
     """
 
     training: bool = False
+    precision: str = "float32"
     seed: int = 0
     states: Mapping[str, Any] = field(default_factory=dict)
     fresh: Array | None = None

@@ -40,6 +40,12 @@ class NumpyNamespace:
         """x (N, K) times w (O, K) transposed; BLAS is avoided because its bits depend on N."""
         return np.einsum("nk,ok->no", np.ascontiguousarray(x), np.ascontiguousarray(w), optimize=False)
 
+    def halved(self, x: Array) -> Array:
+        """x rounded to the nearest bfloat16, ties to even, in its own dtype; NaN stays NaN."""
+        bits = np.ascontiguousarray(x, np.float32).view(np.uint32).astype(np.uint64)
+        kept = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(np.float32)
+        return np.where(np.isnan(x), x, kept.astype(x.dtype))
+
     def sigmoid(self, x: Array) -> Array:
         """1 / (1 + exp(-x)), saturating without a warning."""
         one = x.dtype.type(1)
@@ -117,6 +123,12 @@ class TorchNamespace:
     def dot(self, x: Array, w: Array) -> Array:
         """x (N, K) times w (O, K) transposed."""
         return x @ w.t()
+
+    def halved(self, x: Array) -> Array:
+        """x rounded to the nearest bfloat16, in its own dtype; the gradient passes as it is."""
+        plain, inf = x.detach(), float("inf")
+        apart = plain.to(self.torch.bfloat16).to(x.dtype) - plain  # exact; NaN where x is infinite
+        return x + self.torch.nan_to_num(apart, nan=0.0, posinf=inf, neginf=-inf)
 
     def clip(self, x: Array, low: float, high: float) -> Array:
         """x limited to [low, high]; the gradient is zero where it was limited."""

@@ -13,6 +13,7 @@ With s the logistic function, * element by element and m the zoneout mask (0 wit
           n = tanh(W x + b_in + r * (U h' + b_hn));  h~ = (1 - z) * n + z * h
   h' = recurrent_mask * h  (variational dropout, Gal and Ghahramani 2016: in the recurrent product only)
   zoneout (Krueger et al. 2016): h = m * h + (1 - m) * h~;  lstm: c = m_c * c + (1 - m_c) * c~
+  bfloat16: both factors of every product with W and U are rounded to it first
   layer norm (Ba et al. 2016): LN(W x) gain_x and LN(U h') gain_h, over the whole G*H vector, stand for
           W x and U h', biases are added after; lstm: h~ = o * tanh(LN(c~) gain_c + bias_c)
 """
@@ -60,12 +61,17 @@ def walk(offsets: np.ndarray, reverse: bool = False) -> Walk:
     return Walk(order=order, counts=counts, tokens=tokens, places=places)
 
 
+def _product(xp: Any, weights: RecurWeights, x: Array, w: Array) -> Array:
+    """x W^T, of numbers rounded to bfloat16 where that is the precision of the weights."""
+    return xp.dot(xp.halved(x), xp.halved(w)) if weights.precision == "bfloat16" else xp.dot(x, w)
+
+
 def input_part(xp: Any, weights: RecurWeights, x: Array) -> Array:
     """The part of the gates that does not need the past, (N, G*H): bias and input product.
 
     The bias is b_ih + b_hh; a GRU's candidate takes b_in alone, since b_hn stands inside the reset.
     """
-    product = xp.dot(x, weights.w_ih)
+    product = _product(xp, weights, x, weights.w_ih)
     if weights.norm is not None:
         product = xp.normalise(product, weights.norm.gain_x, NORM_EPS)
     if weights.cell != "gru":
@@ -77,7 +83,7 @@ def input_part(xp: Any, weights: RecurWeights, x: Array) -> Array:
 
 def recurrent_part(xp: Any, weights: RecurWeights, h: Array) -> Array:
     """The part of the gates that comes from the past, (rows, G*H)."""
-    product = xp.dot(h, weights.w_hh)
+    product = _product(xp, weights, h, weights.w_hh)
     return product if weights.norm is None else xp.normalise(product, weights.norm.gain_h, NORM_EPS)
 
 

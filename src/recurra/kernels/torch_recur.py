@@ -43,9 +43,11 @@ def _inputs(weights: RecurWeights, x: Tensor, offsets: Tensor, h0: Tensor | None
     return Inputs(x, offsets, *main, h0, c0, options.recurrent_mask)
 
 
-def _pack(cell: str, given: Inputs, **sides: bool) -> Any:
+@refusing
+def _pack(cell: str, precision: str, given: Inputs, **sides: bool) -> Any:
     main = (array(w) for w in (given.w_ih, given.w_hh, given.b_ih, given.b_hh))
-    return module().Packed(cell, *main, **sides)
+    own = {} if precision == "float32" else {"precision": precision}  # float64 weights have no other
+    return module().Packed(cell, *main, **sides, **own)
 
 
 def _walk(given: Inputs, reverse: bool, clip: float) -> dict[str, Any]:
@@ -92,9 +94,9 @@ def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tenso
 
 class _Recur(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, cell: str, reverse: bool, clip: float, *tensors: Any) -> Any:
+    def forward(ctx: Any, cell: str, precision: str, reverse: bool, clip: float, *tensors: Any) -> Any:
         given = Inputs(*tensors)
-        ctx.packed = _pack(cell, given, backward=True)
+        ctx.packed = _pack(cell, precision, given, backward=True)
         output = _forward(ctx.packed, given, reverse, clip, True)
         ctx.how = (reverse, clip)
         ctx.absent = [part is None for part in given]
@@ -108,7 +110,7 @@ class _Recur(torch.autograd.Function):
         if torch.is_grad_enabled():
             no_second()
         given, saved = _restored(ctx)
-        need = ctx.needs_input_grad[3:]
+        need = ctx.needs_input_grad[4:]
         needs = (bool(need[0]), any(need[2:6]), bool(steps.WATCHERS))
         found = _backward(ctx.packed, given, saved, list(grads[:3]), ctx.how, needs)
         if needs[2]:
@@ -116,6 +118,7 @@ class _Recur(torch.autograd.Function):
         listed = [found["dx"], None, *(found[name] for name in GRADIENTS), None]
         pairs = zip(listed, need, ctx.absent, strict=True)
         return (
+            None,
             None,
             None,
             None,
@@ -139,15 +142,15 @@ def recur(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor |
         return _resumed(weights, preprojected, offsets, h0, c0, options)
     assert x is not None
     given = _inputs(weights, x, offsets, h0, c0, options)
-    how = (options.reverse, options.cell_clip or 0.0)
+    what, how = (weights.cell, weights.precision), (options.reverse, options.cell_clip or 0.0)
     traced = torch.compiler.is_compiling() or not plain(given)
     learning = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
     if traced:
-        parts = _operator(*given, weights.cell, *how, learning or options.gates)
+        parts = _operator(*given, *what, *how, learning or options.gates)
     elif learning:
-        parts = _Recur.apply(weights.cell, *how, *given)  # type: ignore[no-untyped-call]
+        parts = _Recur.apply(*what, *how, *given)  # type: ignore[no-untyped-call]
     else:
-        parts = _forward(_pack(weights.cell, given), given, *how, options.gates)
+        parts = _forward(_pack(*what, given), given, *how, options.gates)
     return _recurred(weights, options, *parts)
 
 
@@ -173,7 +176,8 @@ def _resumed(weights: RecurWeights, pre: Tensor, offsets: Tensor, h0: Tensor | N
     how = _walk(given, options.reverse, options.cell_clip or 0.0)
     run = refusing(module().recur_forward)
     states = (array(h0), array(c0))
-    parts = run(_pack(weights.cell, given), array(pre), array(offsets), *states, save=options.gates,
+    packed = _pack(weights.cell, weights.precision, given)
+    parts = run(packed, array(pre), array(offsets), *states, save=options.gates,
                 preprojected=True, **how)  # fmt: skip
     return _recurred(weights, options, *(pre.new_empty(0) if p is None else tensor(p) for p in parts))
 
@@ -181,26 +185,27 @@ def _resumed(weights: RecurWeights, pre: Tensor, offsets: Tensor, h0: Tensor | N
 def project(weights: RecurWeights, table: Tensor) -> Tensor:
     """Input part of every row of a table, without gradient."""
     given = _inputs(weights, table, table, None, None, Options())
-    return tensor(refusing(module().recur_project)(_pack(weights.cell, given), array(table)))
+    packed = _pack(weights.cell, weights.precision, given)
+    return tensor(refusing(module().recur_project)(packed, array(table)))
 
 
 # ---- the traced form ---------------------------------------------------------------------------------------
 
 _TYPES = ", ".join(f"Tensor{'' if place < 6 else '?'} {name}" for place, name in enumerate(Inputs._fields))
-_HOW = "str cell, bool reverse, float clip"
+_HOW = "str cell, str precision, bool reverse, float clip"
 
 
 def _run(*arguments: Any) -> Any:
     given = Inputs(*arguments[:TENSORS])
-    cell, reverse, clip, save = arguments[TENSORS:]
-    return tuple(_forward(_pack(cell, given), given, reverse, clip, save))
+    cell, precision, reverse, clip, save = arguments[TENSORS:]
+    return tuple(_forward(_pack(cell, precision, given), given, reverse, clip, save))
 
 
 def _run_grad(*arguments: Any) -> Any:
     given = Inputs(*arguments[:TENSORS])
     saved, grads = list(arguments[TENSORS : TENSORS + 4]), list(arguments[TENSORS + 4 : TENSORS + 7])
-    cell, reverse, clip = arguments[TENSORS + 7 :]
-    packed = _pack(cell, given, forward=False, backward=True)
+    cell, precision, reverse, clip = arguments[TENSORS + 7 :]
+    packed = _pack(cell, precision, given, forward=False, backward=True)
     found = _backward(packed, given, saved, grads, (reverse, clip), (True, True, False))
     empty = given.x.new_empty(0)
     return tuple(
@@ -226,7 +231,7 @@ def _fake(*arguments: Any) -> Any:
 
 def _fake_grad(*arguments: Any) -> Any:
     given = Inputs(*arguments[:TENSORS])
-    rows, units, lstm = given.offsets.shape[0] - 1, given.w_hh.shape[1], arguments[-3] == "lstm"
+    rows, units, lstm = given.offsets.shape[0] - 1, given.w_hh.shape[1], arguments[-4] == "lstm"
     made = given.x.new_empty
     like = [made(part.shape) for part in (given.x, given.w_ih, given.w_hh, given.b_ih, given.b_hh)]
     return *like, made(rows, units), made(rows, units) if lstm else made(0)
@@ -245,7 +250,7 @@ def _back(ctx: Any, *grads: Any) -> Any:
     dx, *rest = _operator_grad(*given, *saved, *grads[:3], *ctx.how)
     listed = [dx, None, *rest, None]
     kept = [None if absent else g for g, absent in zip(listed, ctx.absent, strict=True)]
-    return *kept, None, None, None, None
+    return *kept, None, None, None, None, None
 
 
 _operator_grad = Operator(

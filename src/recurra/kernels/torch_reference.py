@@ -72,6 +72,7 @@ def _in_cudnn(weights: RecurWeights, x: Tensor, options: Options) -> bool:
     return (
         bool(x.is_cuda and plain and not steps.WATCHERS)
         and weights.norm is None
+        and weights.precision == "float32"
         and options.cell_clip is None
         and not options.gates
     )

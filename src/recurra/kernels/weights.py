@@ -45,8 +45,9 @@ class RecurWeights:
 
     cell: "rnn" (tanh), "rnn_relu", "lstm" (gates i, f, g, o) or "gru" (gates r, z, n; linear before reset).
     w_ih: (G*H, I), w_hh: (G*H, H), b_ih and b_hh: (G*H,); norm: gains of a layer-normalised cell or None.
-    precision: "float32", or for inference on NumPy arrays with the native engine "bfloat16" (weights rounded)
-    or "int8" (one scale per gate row, activations quantised per row and step).
+    precision: "float32"; "bfloat16": the products are of numbers rounded to it (weights, x, h and, in the
+    backward pass, gate gradients), summed in float32, all else is float32; or for inference on NumPy arrays
+    with the native engine "int8" (one scale per gate row, activations quantised per row and step).
 
     The packed form that the native engine makes of NumPy weights is kept here, so the arrays must not be
     changed in place after the first use: make a new record instead.

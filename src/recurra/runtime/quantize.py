@@ -33,7 +33,7 @@ STEPS = 64
 def quantized(predictor: Predictor, precision: str) -> Predictor:
     """The same model with its matrices rounded to a precision, answering with the kernels of that precision.
 
-    precision: "bfloat16" (answers are those of float32 kernels on the rounded weights, bit for bit) or "int8" (one
+    precision: "bfloat16" (the recurrences multiply numbers rounded to it and sum in float32) or "int8" (one
     scale per row of a matrix, activations quantised per row and step). Alone, in a batch and streamed, a sequence
     has the same answer, bit for bit, as in float32. Layer-normalised cells and zoneout have no kernels in fewer
     bits: these run in float32 on the rounded weights. What was promised by calibration is left behind, since it

@@ -32,8 +32,8 @@ from recurra.runtime.torch_parity import torch_outputs, torch_refused
 TOLERANCE = 1e-5
 """Largest difference from another engine: of a probability, or of a standardised number (relative above 1)."""
 
-INT8_TOLERANCE = 0.05
-"""As `TOLERANCE`, for a model in int8: the others compute with its very weights, but not with its activations."""
+ALLOWED = {"float32": TOLERANCE, "bfloat16": 0.02, "int8": 0.05}
+"""`TOLERANCE` by precision: the others compute with a smaller model's very weights, but not with its activations."""
 
 ROWS = 48
 """Sequences that are tried at most: the shortest, the longest and others spread between them."""
@@ -340,7 +340,7 @@ class Work:
     def _close(self, name: str, outputs: Array) -> Check:
         expected = said(self.predictor, np.asarray(outputs, dtype=np.float32))
         difference = distance(said(self.predictor, self.outputs), expected)
-        allowed = INT8_TOLERANCE if self.predictor.precision == "int8" else TOLERANCE
+        allowed = ALLOWED[self.predictor.precision]
         return Check(name=name, passed=difference <= allowed, difference=difference, tolerance=allowed)
 
     def _onnx(self) -> Iterator[Check]:

@@ -26,7 +26,7 @@ from recurra.tasks.pretrained import checked_inputs, donor_of, network_for, take
 from recurra.tasks.problem import Examples, SupervisedProblem, fingerprint
 from recurra.training import fit
 from recurra.training.callbacks import Callback
-from recurra.training.device import resolve_device
+from recurra.training.device import check_precision, resolve_device
 
 
 class SequenceEstimator(Learner):
@@ -194,6 +194,7 @@ class SequenceEstimator(Learner):
         self.model_ = build_model(self.network_, self.encoder_, self.head_)
         self.training_ = training
         self.device_ = resolve_device(training.device)
+        check_precision(self.network_, training, self.device_)
 
     def _problem(
         self, train: Examples, held: Examples, training: Training, notes: tuple[str, ...], window: int | None
@@ -219,6 +220,7 @@ class SequenceEstimator(Learner):
             penalties=Penalties.of(training),
             notes=notes,
             device=self.device_,
+            precision=training.precision,
         )
 
     def _initial(self, training: Training) -> dict[str, Array]:

@@ -32,7 +32,7 @@ from recurra.tasks.sources import TokenSource
 from recurra.tasks.streams import Streams, check_streamed
 from recurra.training import fit
 from recurra.training.callbacks import Callback
-from recurra.training.device import resolve_device
+from recurra.training.device import check_precision, resolve_device
 
 LEAST_PIECE = 1000
 """Tokens that the pieces have at least in which validation is read side by side, epoch by epoch."""
@@ -113,6 +113,7 @@ class LanguageModel(Learner):
         self.head_ = Head(outputs=boundary_of(self.encoder_) + 1, pooling=None, boundary=True)
         self.model_ = build_model(self.network_, self.encoder_, self.head_)
         self.device_ = resolve_device(training.device)
+        check_precision(self.network_, training, self.device_)
         with _room(folder) as room:
             tokens = write_tokens(room / "train.ids", train, self.encoder_)
             checked = None if held is None else write_tokens(room / "validation.ids", held, self.encoder_)
@@ -176,6 +177,7 @@ class LanguageModel(Learner):
             penalties=Penalties.of(training),
             notes=self._told(tokens),
             device=self.device_,
+            precision=training.precision,
         )
 
     def _told(self, tokens: TokenFile) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class LanguageProblem:
     """The `training.problem.Problem` of a language model over tokens or frames.
 
     scorer: parameters and split name -> scores in evaluation mode.
+    precision: of the recurrent layers' products while training.
     """
 
     model: Model
@@ -38,6 +39,7 @@ class LanguageProblem:
     penalties: Penalties = field(default_factory=Penalties)
     notes: tuple[str, ...] = ()
     device: str = "cpu"
+    precision: str = "float32"
 
     higher_is_better = False
 
@@ -62,7 +64,7 @@ class LanguageProblem:
         end = self.streams.end_of(window, seed)
         cut = self.streams.cut(index, begin, end, self.source.begins)
         watched: list[Any] | None = [] if self.penalties else None
-        run = Run(training=True, seed=seed, keep_states=True, outputs=watched)
+        run = Run(training=True, precision=self.precision, seed=seed, keep_states=True, outputs=watched)
         if window:
             run.states = {RECUR: taken_over(state["states"], cut)}
             run.fresh = cut.fresh

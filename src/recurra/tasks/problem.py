@@ -65,6 +65,7 @@ class SupervisedProblem:
     """The `training.problem.Problem` of every task with one answer per sequence.
 
     scorer: parameters and split name -> scores in evaluation mode.
+    precision: of the recurrent layers' products while training.
     window: steps per window for sequences that are trained in windows with carried state; None: whole.
     """
 
@@ -81,6 +82,7 @@ class SupervisedProblem:
     penalties: Penalties = field(default_factory=Penalties)
     notes: tuple[str, ...] = ()
     device: str = "cpu"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         described = self.model.parameters()
@@ -102,7 +104,8 @@ class SupervisedProblem:
         count = self.windows(index)
         part, share = (part, None) if count == 1 else _windowed(part, window, count)
         watched: list[Any] | None = [] if self.penalties else None
-        run = Run(training=True, seed=seed, states=state or {}, keep_states=count > 1, outputs=watched)
+        run = Run(training=True, precision=self.precision, seed=seed, states=state or {}, keep_states=count > 1,
+                  outputs=watched)  # fmt: skip
         flow = self._on_device(Flow.of(part.batch, part.static))
         losses, weights = self._losses(parameters, self.model.forward(parameters, flow, run), part)
         if watched:

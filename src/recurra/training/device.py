@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from recurra.errors import SpecError
+from recurra.spec import Network, Training
 
 
 def resolve_device(wanted: str) -> str:
@@ -72,3 +73,15 @@ def one_torch_thread() -> Iterator[None]:
     finally:
         with _lock:
             torch.set_num_threads(_outside.pop())
+
+
+def check_precision(network: Network, training: Training, device: str) -> None:
+    """Raise SpecError where a precision of training would have no effect."""
+    if training.precision == "float32":
+        return
+    asked = f"precision={training.precision!r}"
+    if network.layer_norm or network.zoneout:
+        cells = "layer-normalised cells" if network.layer_norm else "zoneout"
+        raise SpecError(f"{asked} has no effect on {cells}, which are composed in float32; leave it out")
+    if device != "cpu":
+        raise SpecError(f"{asked} is for the CPU, got device={device!r}; leave it out or use device='cpu'")

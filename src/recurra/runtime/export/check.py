@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -112,9 +112,14 @@ class _told:  # noqa: N801 - a context manager
             raise ExportError(f"ONNX Runtime could not {self.doing} the exported graph: {first}") from error
 
 
+def _in_float32(predictor: Predictor) -> Predictor:
+    """The model that a graph is held to: graphs compute in float32, with a bfloat16 model's rounded weights."""
+    return replace(predictor, precision="float32") if predictor.precision == "bfloat16" else predictor
+
+
 def batch_gap(predictor: Predictor, session: Session) -> Gap:
     """The largest differences of a batch graph over `CASES`; the padding is noise."""
-    worst = Gap()
+    worst, predictor = Gap(), _in_float32(predictor)
     for seed, lengths in enumerate(CASES.values()):
         probe = made_probe(predictor, lengths, seed)
         for longer in (0, 3):
@@ -136,6 +141,7 @@ def step_gap(predictor: Predictor, session: Stepped, probe: Probe | None = None,
     """
     probe = made_probe(predictor, (steps,) * STREAMS, 1) if probe is None else probe
     states, worst, half = session.start(len(probe.batch)), Gap(), steps // 2
+    predictor = _in_float32(predictor)
     for step in range(steps):
         found = session.run({**step_feed(predictor, probe, step), **states})
         so_far = prefix(probe, step + 1)
@@ -187,7 +193,8 @@ def _distance(found: Array, expected: Array) -> float:
 
 
 def onnx_difference(predictor: Predictor, data: Any = None, static: Any = None) -> float:
-    """The largest difference of the answers of the ONNX graphs from the predictor's own.
+    """The largest difference of the answers of the ONNX graphs from the predictor's own, for a bfloat16 model
+    from those of float32 kernels on its weights.
 
     data: sequences as `predict` takes them (the first 256 count), with their `static` features; None: made
     ones. In probability, or in standard deviations of the training targets. The batch graph reads them padded
@@ -220,7 +227,7 @@ def _part(probe: Probe, rows: Array) -> Probe:
 
 
 def _data_gap(predictor: Predictor, session: Session, probe: Probe) -> Gap:
-    worst = Gap()
+    worst, predictor = Gap(), _in_float32(predictor)
     for begin in range(0, len(probe.batch), BATCH):
         rows = np.arange(begin, min(begin + BATCH, len(probe.batch)))
         worst |= _batch_gap(predictor, session, _part(probe, rows), longer=1, seed=begin)

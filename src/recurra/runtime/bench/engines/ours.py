@@ -93,8 +93,11 @@ def _step(problem: Problem, layers: list[list[RecurWeights]]) -> Prepared:
 
 
 def _train(problem: Problem) -> Prepared:
-    if problem.case.dtype != "float32":
-        raise LeftOutError(f"recurra does not train in {problem.case.dtype}")
+    precision = problem.case.dtype
+    if precision == "int8":
+        raise LeftOutError("recurra does not train in int8")
+    if precision != "float32" and not kernels.engine()["native"]:
+        raise LeftOutError(f"{precision} needs the native kernels, which were not built")
     torch = needed("torch", "pip install 'recurra[train]'")
     names = ("w_ih", "w_hh", "b_ih", "b_hh")
     leaves: dict[str, Any] = {}
@@ -105,7 +108,8 @@ def _train(problem: Problem) -> Prepared:
                 leaf = torch.from_numpy(getattr(weights, name).copy()).requires_grad_()
                 leaves[f"{level}.{place}.{name}"] = leaf
         layers.append([
-            RecurWeights(cell=weights.cell, **{name: leaves[f"{level}.{place}.{name}"] for name in names})
+            RecurWeights(cell=weights.cell, precision=precision,
+                         **{name: leaves[f"{level}.{place}.{name}"] for name in names})
             for place, weights in enumerate(layer)
         ])  # fmt: skip
     leaves["dx"] = torch.from_numpy(problem.x.copy()).requires_grad_()
