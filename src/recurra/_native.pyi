@@ -33,9 +33,9 @@ class Packed:
     """Weights of one recurrence in the layout that the kernels read. Immutable; copies what it is given.
 
     `recur_backward` wants `backward=True` (and needs no `forward`); everything else wants `forward=True`.
-    `precision` other than "float32": inference only (`recur_forward` without save, preprojected and
-    recurrent_mask, and `Stepper`). bfloat16: the bits of float32 weights rounded before. int8: one scale per gate
-    row; activations quantised per row and step; sums exact.
+    `precision`: "bfloat16": both factors of every product are rounded to it, sums are float32; the same bits on
+    every instruction set. "int8": inference only (`recur_forward` without save, preprojected and recurrent_mask,
+    and `Stepper`); one scale per gate row; activations quantised per row and step; sums exact.
     Layer-norm and zoneout cells have no native form: recurra.kernels composes them.
     """
 

@@ -44,7 +44,9 @@ def threads(n):
         native.set_num_threads(before)
 
 
-def run(cell, inputs=19, hidden=37, lengths=LENGTHS, x=None, precision="bfloat16", masked=True, reverse=False):
+def run(
+    cell, inputs=19, hidden=37, lengths=LENGTHS, x=None, precision="bfloat16", masked=True, reverse=False
+):
     """Everything that the forward and the backward pass answer."""
     offsets, main = offsets_of(lengths), weights_of(cell, inputs, hidden)
     x = numbers(1, int(offsets[-1]), inputs) if x is None else x
@@ -54,7 +56,7 @@ def run(cell, inputs=19, hidden=37, lengths=LENGTHS, x=None, precision="bfloat16
     way = {"reverse": reverse}
     if masked:
         way["recurrent_mask"] = 2 * (numbers(4, len(lengths), hidden) > 0).astype(np.float32)
-    y, h, c, *saved = native.recur_forward(packed, x, offsets, *states, save=True, **way)
+    y, h, _c, *saved = native.recur_forward(packed, x, offsets, *states, save=True, **way)
     dy, dh = numbers(5, *y.shape), numbers(6, *h.shape)
     found = native.recur_backward(packed, x, offsets, y, *saved, dy, dh, h0=states[0], c0=states[1], **way)
     answer = {"y": y, "h": h, **{name: found[name] for name in GRADIENTS}}
@@ -96,7 +98,9 @@ def test_a_step_has_the_bits_of_float32_products_of_rounded_numbers(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_forward_and_gradients_are_near_those_of_float32(cell):
     got, want = run(cell, masked=False), run(cell, masked=False, precision="float32")
-    bound = 0.1 if cell == "rnn_relu" else 0.03  # where relu has its corner, a small difference changes a gradient
+    bound = (
+        0.1 if cell == "rnn_relu" else 0.03
+    )  # where relu has its corner, a small difference changes a gradient
     for name in want:
         assert 0 < relative(got[name], want[name]) < bound, name
 
@@ -165,7 +169,9 @@ def test_a_row_alone_has_the_bits_that_it_has_in_a_batch_backward_too(cell):
     offsets = offsets_of(LENGTHS)
     x, whole = numbers(1, int(offsets[-1]), 19), run(cell, masked=False)
     main = weights_of(cell, 19, 37)
-    packed = native.Packed(cell, main.w_ih, main.w_hh, main.b_ih, main.b_hh, backward=True, precision="bfloat16")
+    packed = native.Packed(
+        cell, main.w_ih, main.w_hh, main.b_ih, main.b_hh, backward=True, precision="bfloat16"
+    )
     h0, c0 = numbers(2, len(LENGTHS), 37), numbers(3, len(LENGTHS), 37) if cell == "lstm" else None
     dy, dh = numbers(5, len(x), 37), numbers(6, len(LENGTHS), 37)
     for row, (a, b) in enumerate(itertools.pairwise(offsets)):
@@ -208,7 +214,9 @@ def test_ten_training_steps_have_the_same_bits_with_one_two_and_three_threads(ce
 
 def test_the_promise_fails_where_the_order_of_a_chain_depends_on_the_instruction_set():
     main, x = weights_of("lstm", 20, 34), numbers(1, 5, 20)
-    turned = native.Packed("lstm", in_pairs_turned(main.w_ih), main.w_hh, main.b_ih, main.b_hh, precision="bfloat16")
+    turned = native.Packed(
+        "lstm", in_pairs_turned(main.w_ih), main.w_hh, main.b_ih, main.b_hh, precision="bfloat16"
+    )
     straight = native.Packed("lstm", main.w_ih, main.w_hh, main.b_ih, main.b_hh, precision="bfloat16")
     a = native.recur_forward(straight, x, offsets_of([5]))[0]
     b = native.recur_forward(turned, in_pairs_turned(x), offsets_of([5]))[0]

@@ -18,7 +18,9 @@ TRAINING = Training(epochs=8, batch_size=16, learning_rate=0.02, precision="bflo
 
 def fitted(network=NETWORK, training=TRAINING, count=120, **options):
     inputs, labels = texts(count)
-    return rc.Classifier(network, training, rc.Words(min_count=1), pooling="last").fit(inputs, labels, **options)
+    return rc.Classifier(network, training, rc.Words(min_count=1), pooling="last").fit(
+        inputs, labels, **options
+    )
 
 
 def bits(model):

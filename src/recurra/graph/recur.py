@@ -114,7 +114,9 @@ class Recur(Node):
         if cache is not None and key in cache:
             found: RecurWeights = cache[key]
             return found
-        made = self._gather(parameters, place.suffix, precision if self.precision == "float32" else self.precision)
+        made = self._gather(
+            parameters, place.suffix, precision if self.precision == "float32" else self.precision
+        )
         if cache is not None:
             cache[key] = made
         return made

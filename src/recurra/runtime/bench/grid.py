@@ -28,7 +28,9 @@ def quick(threads: int) -> list[Case]:
     cases += [replace(base, cell=cell, bidirectional=True, **_REVIEWS) for cell in both]
     cases += [replace(base, cell=cell, **_STEP) for cell in (*both, "rnn")]
     cases += [
-        replace(base, cell=cell, mode=mode, dtype="bfloat16") for mode in ("forward", "train") for cell in both
+        replace(base, cell=cell, mode=mode, dtype="bfloat16")
+        for mode in ("forward", "train")
+        for cell in both
     ]
     cases += [replace(base, cell=cell, dtype="int8", **_STEP) for cell in both]
     cases += [

@@ -112,14 +112,14 @@ class _told:  # noqa: N801 - a context manager
             raise ExportError(f"ONNX Runtime could not {self.doing} the exported graph: {first}") from error
 
 
-def _in_float32(predictor: Predictor) -> Predictor:
+def in_float32(predictor: Predictor) -> Predictor:
     """The model that a graph is held to: graphs compute in float32, with a bfloat16 model's rounded weights."""
     return replace(predictor, precision="float32") if predictor.precision == "bfloat16" else predictor
 
 
 def batch_gap(predictor: Predictor, session: Session) -> Gap:
     """The largest differences of a batch graph over `CASES`; the padding is noise."""
-    worst, predictor = Gap(), _in_float32(predictor)
+    worst, predictor = Gap(), in_float32(predictor)
     for seed, lengths in enumerate(CASES.values()):
         probe = made_probe(predictor, lengths, seed)
         for longer in (0, 3):
@@ -141,7 +141,7 @@ def step_gap(predictor: Predictor, session: Stepped, probe: Probe | None = None,
     """
     probe = made_probe(predictor, (steps,) * STREAMS, 1) if probe is None else probe
     states, worst, half = session.start(len(probe.batch)), Gap(), steps // 2
-    predictor = _in_float32(predictor)
+    predictor = in_float32(predictor)
     for step in range(steps):
         found = session.run({**step_feed(predictor, probe, step), **states})
         so_far = prefix(probe, step + 1)
@@ -227,7 +227,7 @@ def _part(probe: Probe, rows: Array) -> Probe:
 
 
 def _data_gap(predictor: Predictor, session: Session, probe: Probe) -> Gap:
-    worst, predictor = Gap(), _in_float32(predictor)
+    worst, predictor = Gap(), in_float32(predictor)
     for begin in range(0, len(probe.batch), BATCH):
         rows = np.arange(begin, min(begin + BATCH, len(probe.batch)))
         worst |= _batch_gap(predictor, session, _part(probe, rows), longer=1, seed=begin)

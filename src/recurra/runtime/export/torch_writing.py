@@ -10,7 +10,7 @@ from typing import Any
 
 from recurra.errors import ExportError, SpecError
 from recurra.ragged import Array
-from recurra.runtime.export.check import LOGITS_TOLERANCE, TOLERANCE, Gap, gap, step_gap
+from recurra.runtime.export.check import LOGITS_TOLERANCE, TOLERANCE, Gap, gap, in_float32, step_gap
 from recurra.runtime.export.graphs import OUT, step_refused
 from recurra.runtime.export.probes import CASES, Probe, made_probe
 from recurra.runtime.export.torch_nodes import state_sizes
@@ -121,7 +121,7 @@ def _checked(
 
 def ragged_gap(predictor: Predictor, session: ProgramSession) -> Gap:
     """The largest differences of a program over whole sequences, over `CASES`."""
-    worst = Gap()
+    worst, predictor = Gap(), in_float32(predictor)
     for seed, lengths in enumerate(CASES.values()):
         probe = made_probe(predictor, lengths, seed)
         found = session.run(_feed(predictor, probe))
