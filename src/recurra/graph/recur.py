@@ -35,8 +35,9 @@ class Recur(Node):
     def __init__(self, name: str, *, network: Network, inputs: int, precision: str = "float32") -> None:
         super().__init__(name)
         self.network, self.inputs = network.resolved(), inputs
-        # There are no kernels of layer-normalised cells in fewer bits: these run in float32 on rounded weights.
-        self.precision = "float32" if self.network.layer_norm else precision
+        # There are no kernels of composed cells in fewer bits: these run in float32 on rounded weights.
+        composed = self.network.layer_norm or self.network.zoneout > 0.0
+        self.precision = "float32" if composed else precision
 
     @property
     def width(self) -> int:
