@@ -23,7 +23,7 @@ from recurra.tasks.sources import FrameSource
 from recurra.tasks.streams import Streams, check_streamed
 from recurra.training import fit
 from recurra.training.callbacks import Callback
-from recurra.training.device import resolve_device
+from recurra.training.device import check_precision, resolve_device
 
 INPUTS = Signal(scaling="none", missing="refuse")
 
@@ -85,6 +85,7 @@ class FrameModel(Learner):
         self.head_ = Head(outputs=self.encoder_.width, pooling=None)
         self.model_ = build_model(self.network_, self.encoder_, self.head_)
         self.device_ = resolve_device(training.device)
+        check_precision(self.network_, training, self.device_)
         parameters = self.model_.initial(training.seed)
         encode = self._predictor(parameters).encode
         problem = self._problem(encode(train), encode(held) if held else None, training, parameters)
@@ -137,6 +138,7 @@ class FrameModel(Learner):
             penalties=Penalties.of(training),
             notes=self.notes_,
             device=self.device_,
+            precision=training.precision,
         )
 
     def scores(self, inputs: Sequence[Any]) -> dict[str, Any]:
