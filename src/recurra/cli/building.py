@@ -18,6 +18,7 @@ from recurra.data.splits import split_dataset
 from recurra.data.text import BPE, Characters, Words
 from recurra.data.tokens import Tokens
 from recurra.errors import DataError, InputError, SpecError, nearest
+from recurra.ragged import Ragged
 
 UNITS: Mapping[str, type[InputSpec]] = {
     "words": Words,
@@ -141,10 +142,19 @@ class Divided:
         return f"split: {counts} ({self.how})"
 
 
+def _by_step(targets: Any) -> bool:
+    """Whether targets are one per step: lists, of which the sequences have one each."""
+    if isinstance(targets, list):
+        return bool(targets) and isinstance(targets[0], list)
+    return isinstance(targets, Ragged)
+
+
 def divide(dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None) -> Divided:
     """Train, validation and test: a test file or the data's own split first, then by group, by time, else 60/20/20,
-    stratified by class. [data] options: validation and test (shares), split_seed, group, order, gap."""
-    validation, share = float(chosen.get("validation", 0.2)), float(chosen.get("test", 0.2))
+    stratified by class; 80/10/10 where every step has a target, so that a sequence tests many answers.
+    [data] options: validation and test (shares), split_seed, group, order, gap."""
+    usual = 0.1 if _by_step(dataset.targets) else 0.2
+    validation, share = float(chosen.get("validation", usual)), float(chosen.get("test", usual))
     if dataset.targets is None:
         raise DataError(f"{dataset.source}: no target column was found; name it with --target")
     if test is not None:
