@@ -35,7 +35,11 @@ def verify(
     from recurra.runtime.verify import verify as verified
 
     predictor = load(model)
-    if data:
+    if data and predictor.task == "language_model":
+        from recurra.cli.corpora import texts_like_training
+
+        result = verified(predictor, texts_like_training(predictor, data, chosen.data))
+    elif data:
         dataset = read_like_training(predictor, data, chosen.data)
         result = verified(predictor, dataset.inputs, dataset.static)
     else:

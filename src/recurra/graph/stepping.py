@@ -202,6 +202,12 @@ class Stepping:
         """(m, outputs) answers for the last `reach` steps of one stream, or as many as there are; per step alone."""
         return self.outputs(np.array([row]), np.array([1]))
 
+    def begin_behind(self, batch: Ragged) -> None:
+        """Let every stream, now and after `reset`, begin with what is remembered after one encoded sequence."""
+        self.extend(self.enter(batch), 0)
+        self._learnt = self._stepper.read(np.array([0]))
+        self.reset(np.arange(self.rows))
+
     def reset(self, rows: Array) -> None:
         """Let streams begin anew."""
         if self._learnt is None:

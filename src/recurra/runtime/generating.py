@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from recurra.errors import SpecError
 
 if TYPE_CHECKING:
+    from recurra.ragged import Array
+    from recurra.runtime.continuation import Continuation
+    from recurra.runtime.keyed import Streams
     from recurra.runtime.language_model import LanguageModelPredictor
+    from recurra.runtime.stream import Stream
     from recurra.runtime.writing import Writer, Written
 
 
 class Generating:
-    """Part of `LanguageModelPredictor`: texts that go on from a prompt."""
+    """Part of `LanguageModelPredictor`: texts that go on from a prompt, and what comes next after a text."""
+
+    @cached_property
+    def answering(self) -> Continuation:
+        """The same model with one answer per text: what comes next. `stream`, `verify` and `export` are its."""
+        from recurra.runtime.continuation import continuation
+
+        return continuation(cast("LanguageModelPredictor", self))
+
+    def outputs(self, inputs: Any, static: Any = None) -> Array:
+        """(S, V) numbers before softmax, for what comes after each text."""
+        return self.answering.outputs(inputs, static)
+
+    def stream(self, **options: Any) -> Stream:
+        """Begin a text that arrives in pieces; `result()` names the likeliest next tokens."""
+        return self.answering.stream(**options)
+
+    def streams(self, **options: Any) -> Streams:
+        """Many texts that arrive in pieces, by key."""
+        return self.answering.streams(**options)
 
     def generate(self, prompt: str = "", **options: Any) -> str:
         """Write on from a prompt; returns what comes after it.

@@ -87,7 +87,7 @@ class Streams:
         self._max, self._idle, self._lost = max_streams, idle_seconds, lost
         self._on_evict, self._clock = on_evict, clock
         rows = min(FIRST_ROWS, max_streams)
-        self._stepping = predictor.stepping(rows=rows, look_ahead=look_ahead)
+        self._stepping = predictor.begun(rows=rows, look_ahead=look_ahead)
         self._free = list(range(rows))
         self._quick = quick_numbers(predictor.encoder)
         self._held: OrderedDict[Hashable, _Held] = OrderedDict()

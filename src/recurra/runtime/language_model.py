@@ -10,6 +10,7 @@ import numpy as np
 from recurra import kernels
 from recurra.errors import InputError
 from recurra.ragged import Array, Ragged
+from recurra.runtime.continuation import behind
 from recurra.runtime.generating import Generating
 from recurra.runtime.walking import Walking
 
@@ -47,8 +48,7 @@ class LanguageModelPredictor(Generating, Walking):
 
     def with_boundaries(self, batch: Ragged) -> Ragged:
         """Encoded texts, each after a boundary."""
-        values = np.insert(np.asarray(batch.values, dtype=np.int64), batch.offsets[:-1], self.boundary)
-        return Ragged(values=values, offsets=batch.offsets + np.arange(len(batch.offsets)))
+        return behind(batch, self.boundary)
 
     def log_probabilities(self, texts: Sequence[str], *, cache: NeuralCache | None = None) -> Ragged:
         """The natural logarithm of the probability of each token of each text, in order, float32.

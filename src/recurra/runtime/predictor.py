@@ -165,10 +165,17 @@ class Predictor(Promised, ABC):
     task: ClassVar[str]
     binary: ClassVar[bool] = False
     """Whether the numbers that it reads must be 0 or 1."""
+    lead: ClassVar[int] = 0
+    """Encoded steps that stand before what a stream is handed."""
 
     def __post_init__(self) -> None:
         self.model = build_model(self.network, self.encoder, self.head, self.precision)
         self._cache: dict[str, Any] = {}
+
+    @property
+    def answering(self) -> Predictor:
+        """The predictor with one answer per sequence, which is streamed, verified, exported and measured."""
+        return self
 
     @property
     def bidirectional(self) -> bool:
@@ -256,6 +263,10 @@ class Predictor(Promised, ABC):
         """The model one step at a time, for encoded steps; `stream` is for everybody else."""
         options: dict[str, Any] = {"look_ahead": look_ahead, "watch": watch, "cache": self._cache}
         return stepping_of(self.model, self.parameters, rows=rows, **options)
+
+    def begun(self, **options: Any) -> Stepping:
+        """As `stepping`, with everything read that stands before what a stream is handed."""
+        return self.stepping(**options)
 
     def stream(self, *, static: Any = None, look_ahead: int | None = None, watch: bool = False) -> Stream:
         """Begin a sequence that arrives step by step; see `recurra.runtime.stream.Stream`."""

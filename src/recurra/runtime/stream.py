@@ -44,7 +44,7 @@ class Stream:
     ) -> None:
         predictor.encoder.check_stream()
         self._predictor, self._look_ahead, self._watch = predictor, look_ahead, watch
-        self._stepping = predictor.stepping(look_ahead=look_ahead, watch=watch)
+        self._stepping = predictor.begun(look_ahead=look_ahead, watch=watch)
         quick = quick_numbers(predictor.encoder)
         self._quick = None if quick is None else quick.row
         self._take = self._stepping.bare()

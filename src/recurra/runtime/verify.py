@@ -25,6 +25,7 @@ from recurra.ragged import Array, Ragged
 from recurra.runtime.bundle import library_versions
 from recurra.runtime.ensemble import Ensemble
 from recurra.runtime.kept import ANSWERS, read_answers
+from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.predictor import Predictor
 from recurra.runtime.sample import Sample, given_sample, made_sample, pieces_of
 from recurra.runtime.torch_parity import torch_outputs, torch_refused
@@ -94,8 +95,13 @@ def verify(predictor: Predictor, inputs: Any = None, static: Any = None) -> Veri
     sample = made_sample(predictor) if inputs is None else given_sample(inputs, static)
     if not len(sample):
         raise DataError("inputs must hold at least one sequence to verify the model on, got none")
-    work = _work_on(predictor)(predictor, sample)
+    answering = predictor.answering
+    work = _work_on(answering)(answering, sample)
     checks = tuple(work.checks())
+    if isinstance(predictor, LanguageModelPredictor):
+        from recurra.runtime.verify_writing import writing_checks
+
+        checks += tuple(writing_checks(predictor, work.sample.inputs))
     return Verification(checks=checks, notes=tuple(work.notes), rows=len(work.sample), made=inputs is None)
 
 
@@ -268,7 +274,7 @@ class Work:
             for item in pieces[place]:
                 stream.push(item)
                 found.append(self._answers(stream.outputs()[None]))
-                so_far = self.batch.span(begin, begin + stream.steps)
+                so_far = self.batch.span(begin, begin + self.predictor.lead + stream.steps)
                 expected.append(self._answers(self.predictor.outputs_of(so_far, static)))
         difference = bit_difference(np.concatenate(found), np.concatenate(expected))
         name = "streamed, every step = batch"

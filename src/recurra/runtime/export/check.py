@@ -9,7 +9,7 @@ import numpy as np
 
 from recurra.errors import DataError, ExportError, missing_extra
 from recurra.ragged import Array
-from recurra.runtime.export.graphs import OUT, answer_names, batch_graph, step_graph, step_refused
+from recurra.runtime.export.graphs import OUT, PROBABLE, answer_names, batch_graph, step_graph, step_refused
 from recurra.runtime.export.probes import (
     CASES,
     STEPS,
@@ -20,7 +20,7 @@ from recurra.runtime.export.probes import (
     prefix,
     step_feed,
 )
-from recurra.runtime.predictor import ClassifierPredictor, Predictor
+from recurra.runtime.predictor import Predictor
 
 TOLERANCE = 1e-5
 """Largest difference of an answer: of a probability, or of a number in standard deviations of the training
@@ -171,7 +171,7 @@ def _begun_anew(
 def gap(predictor: Predictor, found: dict[str, Array], outputs: Array) -> Gap:
     """How far the outputs of a graph are from the model's `outputs` (S, K) and what the task makes of them."""
     answer, before = answer_names(predictor)
-    if isinstance(predictor, ClassifierPredictor):
+    if isinstance(predictor, PROBABLE):
         answers = _distance(found[answer], predictor.probabilities(outputs))
     else:
         target = predictor.target

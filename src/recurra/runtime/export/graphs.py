@@ -14,7 +14,11 @@ from recurra.graph.onnx_build import Build, Shape
 from recurra.graph.onnx_nodes import trace
 from recurra.graph.onnx_recur import Lengths, Traced
 from recurra.graph.run import STATIC
+from recurra.runtime.continuation import Continuation
 from recurra.runtime.predictor import ClassifierPredictor, Predictor, RegressorPredictor
+
+PROBABLE = (ClassifierPredictor, Continuation)
+"""Predictors whose answer is a probability per class."""
 
 OUT = "_out"
 """Follows the name of a state where the step graph hands it on."""
@@ -22,11 +26,13 @@ OUT = "_out"
 
 def answer_names(predictor: Predictor) -> tuple[str, str]:
     """What a graph calls its answer, and the numbers before it."""
-    if isinstance(predictor, ClassifierPredictor):
+    if isinstance(predictor, PROBABLE):
         return "probabilities", "logits"
     if isinstance(predictor, RegressorPredictor):
         return "values", "standardised"
-    raise SpecError(f"task {predictor.task!r} has no ONNX form yet; classifier and regressor have")
+    raise SpecError(
+        f"task {predictor.task!r} has no ONNX form yet; classifier, regressor and language_model have"
+    )
 
 
 def input_names(predictor: Predictor) -> dict[str, str]:
@@ -139,7 +145,7 @@ def _lengths(g: Build, padded: str, lengths: str) -> Lengths:
 def _answer(g: Build, predictor: Predictor, outputs: str) -> None:
     """From what leaves the model to the answer of the task."""
     answer, before = answer_names(predictor)
-    if isinstance(predictor, ClassifierPredictor):
+    if isinstance(predictor, PROBABLE):
         made = g.op("Sigmoid", outputs) if predictor.multilabel else g.op("Softmax", outputs, axis=-1)
         g.output(made, answer, np.float32, ["batch", predictor.head.outputs])
     else:

@@ -14,9 +14,9 @@ from recurra.errors import SpecError, missing_extra
 from recurra.graph.run import STATIC, Flow, Run
 from recurra.kernels import engines
 from recurra.ragged import Array, Ragged
-from recurra.runtime.export.graphs import OUT, answer_names, input_names, step_refused
+from recurra.runtime.export.graphs import OUT, PROBABLE, answer_names, input_names, step_refused
 from recurra.runtime.export.torch_nodes import COUNT, Step, run_step, state_sizes
-from recurra.runtime.predictor import ClassifierPredictor, Predictor
+from recurra.runtime.predictor import Predictor
 
 Tensors = Mapping[str, Any]
 """Name -> tensor: what a program is given, and what it gives."""
@@ -141,7 +141,7 @@ def _answers(
 ) -> dict[str, Any]:
     """From what leaves the model to the answer of the task."""
     answer, before = answer_names(predictor)
-    if isinstance(predictor, ClassifierPredictor):
+    if isinstance(predictor, PROBABLE):
         made = sigmoid(outputs) if predictor.multilabel else softmax(outputs)
     else:
         torch, target = torch_library(), predictor.target

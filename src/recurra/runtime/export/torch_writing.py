@@ -59,6 +59,7 @@ def export_torch(predictor: Predictor, folder: str | os.PathLike[str]) -> Export
     program, MissingExtraError without torch, StorageError where the folder cannot be written.
     """
     check_target(folder)
+    predictor = predictor.answering
     refuse_other(Path(folder))
     refuse_int8(predictor)
     torch_library()

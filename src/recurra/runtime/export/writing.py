@@ -19,9 +19,9 @@ from recurra.runtime.export.check import (
     runtime_library,
     step_gap,
 )
-from recurra.runtime.export.graphs import OUT, batch_graph, step_graph, step_refused
+from recurra.runtime.export.graphs import OUT, PROBABLE, batch_graph, step_graph, step_refused
 from recurra.runtime.export.probes import CASES, STEPS, STREAMS
-from recurra.runtime.predictor import ClassifierPredictor, Predictor
+from recurra.runtime.predictor import Predictor
 from recurra.storage import Payload, check_target, dump_json, open_folder, plain_json, write_folder
 
 BATCH_FILE, STEP_FILE, RECORD_FILE = "batch.onnx", "step.onnx", "export.json"
@@ -66,6 +66,7 @@ def export_onnx(predictor: Predictor, folder: str | os.PathLike[str]) -> Exporte
     StorageError where the folder cannot be written.
     """
     check_target(folder)
+    predictor = predictor.answering
     refuse_other(Path(folder))
     refuse_int8(predictor)
     _refuse_large(predictor)
@@ -176,7 +177,7 @@ def checked_with(engine: str) -> dict[str, Any]:
 
 def meaning(predictor: Predictor) -> dict[str, Any]:
     """What the columns of the answer are."""
-    if isinstance(predictor, ClassifierPredictor):
+    if isinstance(predictor, PROBABLE):
         return {
             "classes": predictor.classes,
             "multilabel": predictor.multilabel,

@@ -60,6 +60,7 @@ def bench_model(
     """
     tell: Say = say or (lambda _: None)
     begin = time.perf_counter()
+    predictor = predictor.answering
     work = workload(predictor, inputs, static)
     with tempfile.TemporaryDirectory(prefix="recurra-") as folder:
         place = Path(folder)
