@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -248,3 +249,60 @@ def test_bad_targets_are_one_clear_error(targets, message):
 def test_options_without_effect_are_refused(options, targets, message):
     with pytest.raises(SpecError, match=message):
         trained(**options).fit([["a"], ["b"]], targets, validation_data=([["a"]], targets[:1]))
+
+
+def test_pretrained_vectors_are_where_words_begin(tmp_path):
+    (tmp_path / "v.txt").write_text("el 1 2 3\nzzz 4 5 6\n")
+    inputs, targets = sentences(20)
+    training = rc.Training(epochs=0)
+    net = rc.Network(hidden_size=4, num_layers=1)
+    model = rc.Tagger(net, training, INPUTS, vectors=str(tmp_path / "v.txt")).fit(inputs, targets)
+    table = model.parameters_["spell.words.table"]
+    assert table[model.encoder_.words.index("el")].tolist() == [1, 2, 3]
+    assert model.network_.embedding_size == 3
+    assert not np.isin(table[0], [1, 2, 3]).any()
+    with pytest.raises(SpecError, match="embedding_size=12 must be that of the vectors, 3"):
+        rc.Tagger(NET, training, INPUTS, vectors=str(tmp_path / "v.txt")).fit(inputs, targets)
+    signals = [np.zeros((3, 1)), np.ones((2, 1))] * 5
+    with pytest.raises(SpecError, match="vectors has no effect on inputs that are no words"):
+        rc.Tagger(net, training, vectors=str(tmp_path / "v.txt")).fit(signals, [["a"] * 3, ["b"] * 2] * 5)
+
+
+def test_illegal_tags_in_the_truth_are_counted(chained):
+    scores = chained.scores([["the", "dog"], ["Mr", "Li"]], [["O", "I-PER"], ["B-PER", "I-PER"]])
+    assert scores["illegal_gold_sequences"] == 1
+    assert chained.scores([["the", "dog"]], [["O", "B-XX"]])["span_recall"] == 0.0
+
+
+def test_the_command_line_fits_scores_and_answers(tmp_path):
+    from typer.testing import CliRunner
+
+    from recurra.cli.app import app
+
+    inputs, targets = spans(40)
+    rows = [zip(*pair, strict=True) for pair in zip(inputs, targets, strict=True)]
+    text = "\n\n".join("\n".join(f"{word}\t{tag}" for word, tag in row) for row in rows)
+    (tmp_path / "a.conll").write_text(text + "\n")
+    small = [
+        "--epochs",
+        "15",
+        "--hidden-size",
+        "12",
+        "--learning-rate",
+        "0.03",
+        "--batch-size",
+        "8",
+        "--json",
+    ]
+    data = str(tmp_path / "a.conll")
+    command = ["fit", "tagger", data, "--input", "0", "--target", "-1", "-o", str(tmp_path / "m")]
+    run = CliRunner().invoke(app, [*command, *small])
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.stdout)["scores"]["span_f1"] > 0.5
+    run = CliRunner().invoke(app, ["evaluate", str(tmp_path / "m"), data, "--json"])
+    found = json.loads(run.stdout)
+    assert (found["task"], found["rows"]) == ("tagger", 40)
+    assert {"accuracy", "span_f1", "sequence_accuracy"} <= set(found["scores"])
+    run = CliRunner().invoke(app, ["predict", str(tmp_path / "m"), "--text", "the dog"])
+    steps = json.loads(run.stdout)["steps"]
+    assert [step["text"] for step in steps] == ["the", "dog"]

@@ -11,6 +11,7 @@ from recurra import kernels
 from recurra.data.encoder import InputSpec, truncated
 from recurra.data.step_targets import StepLabels, StepNumbers, are_numbers, check_steps
 from recurra.data.tokens import Tokens
+from recurra.data.vectors import Vectors, read_vectors
 from recurra.decoding.tags import SCHEMES, scheme_of
 from recurra.errors import SpecError, nearest
 from recurra.graph.chain import Chain
@@ -59,6 +60,8 @@ class Tagger(SequenceEstimator):
         names of the tags tell.
     unlabelled: the text that stands in targets for a tag that is not given; None and "" always do. Nothing is
         learnt from such a step, and it is not scored.
+    vectors: file of pretrained word vectors (`recurra.data.vectors`: .txt, .vec, .bin) that the words of the
+        vocabulary start from; they are trained further. None: drawn at random. It decides about embedding_size.
     loss: of numbers: "squared", "absolute" or "huber"; None gives "squared". Refused for labels.
     validation: share of the sequences set aside where no validation data are given.
 
@@ -80,6 +83,7 @@ class Tagger(SequenceEstimator):
         head: str = "auto",
         scheme: str = "auto",
         unlabelled: str | None = None,
+        vectors: str | None = None,
         loss: str | None = None,
         validation: float = 0.1,
     ) -> None:
@@ -89,6 +93,7 @@ class Tagger(SequenceEstimator):
         self.head = head
         self.scheme = scheme
         self.unlabelled = unlabelled
+        self.vectors = vectors
         self.loss = loss
         self.validation = validation
 
@@ -99,6 +104,34 @@ class Tagger(SequenceEstimator):
 
     def _default_inputs(self, train: Materials) -> InputSpec:
         return Tokens() if train.kind == "text" else super()._default_inputs(train)
+
+    def _learn_encoders(self, network: Network, train: Materials) -> None:
+        super()._learn_encoders(network, train)
+        self._vectors = self._read_vectors()
+
+    def _read_vectors(self) -> Vectors | None:
+        """The pretrained vectors of the vocabulary; the network's embedding takes their size."""
+        if self.vectors is None:
+            return None
+        words = getattr(self.encoder_, "words", None) or getattr(self.encoder_, "vocabulary", None)
+        if words is None:
+            raise SpecError("vectors has no effect on inputs that are no words; leave it out")
+        found = read_vectors(self.vectors, words)
+        size, asked = found.values.shape[1], self.network_.embedding_size
+        if asked not in (None, size):
+            raise SpecError(
+                f"embedding_size={asked} must be that of the vectors, {size}; leave it out, or use other vectors"
+            )
+        self.network_ = self.network_.replace(embedding_size=size)
+        return found
+
+    def _initial(self, training: Training) -> dict[str, Array]:
+        drawn = super()._initial(training)
+        if self._vectors is None:
+            return drawn
+        name = "spell.words.table" if "spell.words.table" in drawn else "embed.table"
+        given = self._vectors.found[:, None]
+        return {**drawn, name: np.where(given, self._vectors.values, drawn[name])}
 
     # ---- what is learnt --------------------------------------------------------------------------------------
 
