@@ -136,6 +136,21 @@ def test_a_model_that_has_learnt_nothing_is_not_said_to_know_the_target():
     assert "changes the probability by" not in sentences
 
 
+def test_a_large_set_is_sampled_with_its_properties(trained, monkeypatch):
+    monkeypatch.setattr("recurra.insight.findings.MOST_STEPS", 600)
+    inputs, labels = texts(400, seed=6)
+    found = findings(
+        trained, inputs, properties={"tone": labels, "words": [len(t) for t in inputs]}, ranked=15
+    )
+    told = [each.sentence for each in found if each.kind == "property"]
+    assert any(sentence.startswith("The state tells tone: accuracy") for sentence in told)
+    counts = [each.evidence["texts"] for each in found if each.kind == "behaviour"]
+    assert counts
+    assert max(counts) < 200
+    with pytest.raises(DataError, match=r"property 'tone' must have one value per sequence \(400\), got 3"):
+        findings(trained, inputs, properties={"tone": labels[:3]})
+
+
 def test_findings_of_signals_leave_out_what_is_about_words():
     items = [np.random.default_rng(i).standard_normal((3 + i % 9, 3)) for i in range(40)]
     model = predictor(network("gru", False, 1), "mean", signal=True)

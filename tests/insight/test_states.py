@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from contracts import saboteurs as neighbours
 from contracts.models import GRID, OPTIONS, TEXTS, network, predictor, sequences
 from insight import saboteurs
 from recurra.errors import SpecError
@@ -148,6 +149,24 @@ def test_a_stream_that_does_not_watch_says_how_to():
         predictor(network("gru", False, 1)).stream().layers  # noqa: B018 - reading it raises
     with pytest.raises(SpecError, match="watch has no effect with look_ahead"):
         predictor(network("gru", True, 1)).stream(look_ahead=3, watch=True)
+
+
+def test_prefixes_in_blocks_give_the_same_answers(monkeypatch):
+    model = predictor(network("gru", True, 1), "mean")
+    whole = forming(model, TEXTS[4:5])[0].outputs
+    monkeypatch.setattr("recurra.insight.forming.PREFIX_STEPS", 30)
+    np.testing.assert_array_equal(forming(model, TEXTS[4:5])[0].outputs, whole)
+
+
+def check_hidden_states_alone_and_in_a_batch(model) -> None:
+    for text, mine in zip(TEXTS, hidden_states(model, TEXTS), strict=True):
+        np.testing.assert_array_equal(mine.top.hidden, hidden_states(model, [text]).top.hidden)
+
+
+@pytest.mark.parametrize("saboteur", [neighbours.reads_a_neighbour, neighbours.drops_the_lengths])
+def test_the_comparison_of_states_notices_each_saboteur(saboteur):
+    model = predictor(network("lstm", True, 2))
+    assert_noticed(saboteur(), lambda: check_hidden_states_alone_and_in_a_batch(model))
 
 
 def test_turns_name_the_steps_at_which_the_answer_became_another_one():

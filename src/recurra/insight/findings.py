@@ -21,12 +21,21 @@ from recurra.insight.states import States, states_of
 from recurra.insight.subject import Reading, Subject, subject_of
 from recurra.insight.units import unit_responses
 from recurra.metrics.shares import share_interval
+from recurra.ragged import Array
 
 STRONG = 0.3
 """Correlation of a unit with a token, on sequences it was not chosen on, from which on it is told."""
 
 CLOSE = 0.5
 """How much closer than typical a neighbour must be to be told."""
+
+
+MOST_STEPS, RANKED_STEPS = 50_000, 10_000
+"""Steps of all sequences together that are measured on, and that attributions are compared on: bound time and memory.
+What is more is left out at random."""
+
+MOST_TOKENS = 200
+"""Frequent tokens whose neighbours are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +64,38 @@ def findings(
 
     inputs: held-out sequences, some hundreds; a `Dataset` brings its targets and columns as properties.
     properties: name -> one value per sequence, to be looked for in the states besides the length.
-    ranked: sequences on which attributions are compared. Raises DataError where there is no sequence.
+    ranked: most sequences on which attributions are compared. seed: of everything that is drawn, and of the order.
+    Raises DataError where there is no sequence, or where a property has not one value per sequence.
     """
     subject = subject_of(model)
     reading = subject.read(inputs, static)
     if not len(reading):
         raise DataError("inputs must hold at least one sequence, got none")
     asked = _properties(inputs) if properties is None else dict(properties)
+    drawn = np.random.default_rng(seed).permutation(len(reading))
+    rows = drawn[: _within(reading.batch.lengths[drawn], MOST_STEPS)]
+    asked = {name: _chosen(name, values, rows, len(reading)) for name, values in asked.items()}
+    reading = reading.select(rows)
     states = states_of(subject, reading)
     found = [*_faithful(subject, reading, ranked, seed), *_forming(subject, reading, ranked)]
     if subject.is_text:
         found += _behaving(subject, reading, seed)
     found += [*_tracking(states, asked, seed), *_responding(states, seed), *_alike(subject, reading)]
     return found
+
+
+def _within(lengths: Array, steps: int) -> int:
+    """How many sequences, from the first, have at most so many steps together; at least one."""
+    return max(1, int(np.searchsorted(np.cumsum(lengths), steps, side="right")))
+
+
+def _chosen(name: str, values: Any, rows: Array, count: int) -> Array:
+    if len(values) != count:
+        raise DataError(f"property {name!r} must have one value per sequence ({count}), got {len(values)}")
+    given = values if isinstance(values, np.ndarray) else np.asarray(list(values), dtype=object)
+    chosen: Array = given[rows]
+    numbers = chosen.dtype == object and all(isinstance(value, (int, float)) for value in chosen)
+    return chosen.astype(np.float64) if numbers else chosen
 
 
 def _properties(inputs: Any) -> dict[str, Any]:
@@ -81,6 +109,7 @@ def _properties(inputs: Any) -> dict[str, Any]:
 
 def _faithful(subject: Subject, reading: Reading, ranked: int, seed: int) -> Iterator[Finding]:
     filled = np.flatnonzero(reading.batch.lengths)[:ranked]
+    filled = filled[: _within(reading.batch.lengths[filled], RANKED_STEPS)]
     if len(filled) < LEAST:
         return
     methods = ("integrated", "occlusion") if subject.predictor.precision == "float32" else ("occlusion",)
@@ -182,8 +211,9 @@ def _alike(subject: Subject, reading: Reading) -> Iterator[Finding]:
     if not subject.is_text:
         return
     encoder: Any = subject.encoder
-    ids, counts = np.unique(np.asarray(reading.batch.values), return_counts=True)
-    frequent = [encoder.vocabulary[i] for i, times in zip(ids, counts, strict=True) if i and times >= LEAST]
+    counts = np.bincount(np.asarray(reading.batch.values), minlength=len(encoder.vocabulary))
+    order = np.argsort(-counts[1:], kind="stable")[:MOST_TOKENS] + 1
+    frequent = [encoder.vocabulary[place] for place in order if counts[place] >= LEAST]
     close = [each for each in neighbours(subject, frequent, count=3) if each.found]
     close = [each for each in close if each.found[0][1] - each.typical >= CLOSE]
     for each in sorted(close, key=lambda each: -each.found[0][1])[:3]:

@@ -14,6 +14,9 @@ from recurra.insight.subject import Reading, Subject, subject_of
 from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import ClassifierPredictor
 
+PREFIX_STEPS = 1_000_000
+"""Steps of prefixes that are in memory at a time: bounds memory, never the result."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Forming:
@@ -96,10 +99,13 @@ def stream_outputs(subject: Subject, reading: Reading) -> Array:
 
 def prefix_outputs(subject: Subject, reading: Reading) -> Array:
     """(T + 1, O) outputs of the first 0, 1, ..., T steps of one sequence, each read as a sequence of its own."""
-    steps = len(reading.batch.values)
-    static = reading.static
-    repeated = None if static is None else np.repeat(static, steps + 1, axis=0)
-    return subject.outputs(prefixes(reading.batch, range(steps + 1)), repeated)
+    steps, parts = len(reading.batch.values), []
+    size = max(1, PREFIX_STEPS // (steps + 1))
+    for begin in range(0, steps + 1, size):
+        lengths = range(begin, min(begin + size, steps + 1))
+        static = None if reading.static is None else np.repeat(reading.static, len(lengths), axis=0)
+        parts.append(subject.outputs(prefixes(reading.batch, lengths), static))
+    return np.concatenate(parts)
 
 
 def prefixes(batch: Ragged, lengths: Sequence[int]) -> Ragged:
