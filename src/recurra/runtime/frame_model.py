@@ -29,6 +29,15 @@ class FrameModelPredictor(Walking):
     task = "frame_model"
     binary = True
 
+    def beginning(self) -> Ragged:
+        """A frame of nothing."""
+        return Ragged(values=np.zeros((1, self.head.outputs), np.float32), offsets=np.array([0, 1]))
+
+    def probabilities(self, outputs: Array) -> Array:
+        """(n, K) of each yes."""
+        made: Array = kernels.sigmoid(outputs)
+        return made
+
     def encode(self, inputs: Any) -> Ragged:
         """What the model reads: an empty frame before each sequence, then its frames. Raises DataError for others."""
         batch = self.encoder.encode(inputs)
@@ -59,8 +68,7 @@ class FrameModelPredictor(Walking):
         """(S, K) the probability of each yes in the frame after each sequence."""
         batch = self.encode(inputs)
         every = np.concatenate(list(self.walk(batch)))
-        made: Array = kernels.sigmoid(np.ascontiguousarray(every[batch.offsets[1:] - 1]))
-        return made
+        return self.probabilities(np.ascontiguousarray(every[batch.offsets[1:] - 1]))
 
     def predict(self, inputs: Any, static: Any = None) -> Array:
         """(S,) nats per frame of each sequence: how surprising it is."""

@@ -42,6 +42,15 @@ class LanguageModelPredictor(Generating, Walking):
         """What a token is: "characters", "words", "bpe" or "bytes"."""
         return str(self.encoder.spec.name)
 
+    def beginning(self) -> Ragged:
+        """The boundary."""
+        return Ragged(values=np.array([self.boundary]), offsets=np.array([0, 1]))
+
+    def probabilities(self, outputs: Array) -> Array:
+        """(n, outputs) of each id of the vocabulary, and of the boundary."""
+        made: Array = kernels.softmax(outputs)
+        return made
+
     def encode(self, inputs: Any) -> Ragged:
         """What the model reads of texts: the boundary and the ids of each."""
         return self.with_boundaries(self.encoder.encode(inputs))

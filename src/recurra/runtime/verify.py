@@ -106,11 +106,12 @@ def verify(predictor: Predictor, inputs: Any = None, static: Any = None) -> Veri
 
 
 def _work_on(predictor: Predictor) -> type[Work]:
-    if predictor.task != "tagger":
-        return Work
-    from recurra.runtime.verify_steps import StepWork
+    from recurra.runtime.verify_steps import ForetellingWork, StepWork
+    from recurra.runtime.walking import Walking
 
-    return StepWork
+    if isinstance(predictor, Walking):
+        return ForetellingWork
+    return StepWork if predictor.task == "tagger" else Work
 
 
 class Work:

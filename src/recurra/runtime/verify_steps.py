@@ -56,3 +56,15 @@ class StepWork(Work):
 
     def _joined(self, parts: list[Array]) -> Array:
         return np.concatenate([self.outputs[:0], *parts]).astype(np.float32, copy=False)
+
+
+class ForetellingWork(StepWork):
+    """The comparisons of a model that foretells its own input: what it says before the first step and after each."""
+
+    def _stepped(self, items: list[Any], half: int, ahead: int | None) -> Array:
+        streams: list[Any] = [self.predictor.stream() for _ in range(2)]
+        first, second = streams
+        made = [first.outputs()[None], *(first.push_outputs(item) for item in items[:half])]
+        second.restore(first.snapshot())
+        made += [second.push_outputs(item) for item in items[half:]]
+        return self._joined(made)

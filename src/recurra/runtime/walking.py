@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.errors import SpecError
 from recurra.graph.run import Flow, Run
 from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import CHUNK_TOKENS, Predictor, chunks
+
+if TYPE_CHECKING:
+    from recurra.runtime.foretelling import ForetellingStream
+    from recurra.runtime.keyed import Streams
 
 CHUNK_NUMBERS = 1 << 23
 """Numbers (float32) that leave the model and are held at a time."""
 
 
 class Walking(Predictor):
-    """Base of the predictors that read in one direction and answer after each step."""
+    """Base of the predictors that foretell their own input: they read in one direction and answer after each step."""
+
+    @abstractmethod
+    def beginning(self) -> Ragged:
+        """What is read before every sequence, as one encoded step."""
+
+    @abstractmethod
+    def probabilities(self, outputs: Array) -> Array:
+        """Of what may come next, for what leaves the model."""
+
+    def stream(
+        self, *, static: Any = None, look_ahead: int | None = None, watch: bool = False
+    ) -> ForetellingStream:
+        """Begin a document that arrives piece by piece; see `recurra.runtime.foretelling.ForetellingStream`."""
+        from recurra.runtime.foretelling import ForetellingStream
+
+        if look_ahead is not None:
+            raise SpecError("look_ahead has no effect on a model that reads in one direction; leave it out")
+        return ForetellingStream(self, static=static, watch=watch)
+
+    def streams(self, **options: Any) -> Streams:
+        """Refused: streams by key begin with what is pushed first, and these models read a beginning before it."""
+        raise SpecError("a language model has no streams by key yet; begin one with stream() for each")
 
     def walk(self, batch: Ragged) -> Iterator[Array]:
         """What leaves the model after each step of a batch, (n, outputs) at a time, in order."""
