@@ -4,7 +4,7 @@
 
 Adding (Hochreiter & Schmidhuber 1997; sizes as Bai et al. 2018): two numbers per step, a uniform one and a mark that
 is 1 at two of the steps; the answer is the sum of the two marked numbers. Always answering 1 has a mean squared error
-of 0.1767. Copy memory (T blanks): ten symbols of eight kinds, T - 1 blanks, a mark, and the ten symbols are to be said
+of 0.1767. Copy memory (T blanks): ten symbols of eight kinds, T - 1 blanks, a mark, and the symbols are to be said
 again in the last ten steps; a model without memory has a cross entropy of 10 ln 8 / (T + 20) per step. Data are made
 from a seed; told are the scores of data that training never saw. The published figures are those of Bai et al. 2018.
 """
