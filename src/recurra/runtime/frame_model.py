@@ -70,6 +70,22 @@ class FrameModelPredictor(Walking):
         every = np.concatenate(list(self.walk(batch)))
         return self.probabilities(np.ascontiguousarray(every[batch.offsets[1:] - 1]))
 
+    def generate(
+        self, prompt: Any = None, *, frames: int = 64, temperature: float = 1.0, seed: int = 0
+    ) -> Array:
+        """(frames, K) frames of 0 and 1 that go on from a prompt (T, K), or begin a sequence where there is none.
+
+        Every yes is drawn by its own probability given the frames before; temperature below 1 is safer, 0 takes the
+        likelier of yes and no. The same seed gives the same frames at any thread count, and more frames begin with
+        the fewer. `recurra.data.midi.write_midi` makes a piano roll heard. Raises SpecError, and DataError for a
+        prompt that is no frames.
+        """
+        from recurra.runtime.frame_writing import write_frames
+
+        start = np.zeros((0, self.head.outputs)) if prompt is None else np.asarray(prompt)
+        read = np.asarray(self.encode([start]).values)
+        return write_frames(self, read, frames, temperature=temperature, seed=seed)
+
     def predict(self, inputs: Any, static: Any = None) -> Array:
         """(S,) nats per frame of each sequence: how surprising it is."""
         found = self.log_probabilities(inputs)

@@ -17,15 +17,16 @@ from recurra.ragged import Array, Ragged
 
 if TYPE_CHECKING:
     from recurra.runtime.language_model import LanguageModelPredictor
+    from recurra.runtime.predictor import Predictor
 
 STRETCH = 4096
 """Tokens of a prompt that are read at a time: bounds memory, never the result."""
 
 
 class Reader:
-    """One document read in stretches: what leaves the recurrent layers, and what the model says next."""
+    """One sequence read in stretches: what leaves the recurrent layers, and what the model says next."""
 
-    def __init__(self, predictor: LanguageModelPredictor) -> None:
+    def __init__(self, predictor: Predictor) -> None:
         self._parameters = predictor.parameters
         self._cache = predictor._cache
         self.recur: Recur = predictor.model.node(Recur)
@@ -40,10 +41,10 @@ class Reader:
         """Numbers per step that leave the recurrent layers."""
         return self.recur.width
 
-    def read(self, ids: Array) -> Array:
-        """(n, H) what leaves the last recurrent layer after each of n more ids."""
+    def read(self, steps: Array) -> Array:
+        """(n, H) what leaves the last recurrent layer after each of n more encoded steps."""
         run = Run(cache=self._cache, states=self._states, keep_states=True)
-        flow = Flow(values=np.ascontiguousarray(ids), offsets=np.array([0, len(ids)]))
+        flow = Flow(values=np.ascontiguousarray(steps), offsets=np.array([0, len(steps)]))
         y = self._through((*self._enter, self.recur), flow, run)
         self._states = run.carried
         return y
