@@ -118,7 +118,7 @@ def test_a_page_is_the_same_when_made_again(place: Path) -> None:
     ("arguments", "told"),
     [
         ([], "nothing to explain: give data, or a text with --text"),
-        (["data.csv", "-o", "page.pdf"], "--output must end in .html"),
+        (["data.csv", "-o", "page.pdf"], "the page must end in .html"),
         (["data.csv", "--method", "guess"], "method must be one of"),
         (["data.csv", "--class", "zebra"], "of must be a class that the model knows"),
         (["data.csv", "--examples", "-1"], "examples must be at least 0"),

@@ -102,11 +102,16 @@ class Browser:
         self._call("DELETE", "")
 
 
+def installed() -> bool:
+    """Whether there is a browser with its driver."""
+    return shutil.which("chromium") is not None and shutil.which("chromedriver") is not None
+
+
 @contextmanager
 def chromium(folder: Path) -> Iterator[Browser]:
     """Yield a browser; skip the test where there is none, fail where RECURRA_REQUIRE says there must be."""
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
+    if not installed() or binary is None or driver is None:
         reason = "chromium and chromium-driver are not installed (make services)"
         if "chromium" in os.environ.get("RECURRA_REQUIRE", "").split(","):
             pytest.fail(reason)

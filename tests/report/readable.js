@@ -6,16 +6,21 @@ function luminance([r, g, b]) {
 }
 
 function colour(text) {
+  const mixed = text.match(/^color\(srgb ([^)]*)\)/)?.[1].match(/[\d.]+/g)?.map(Number);
+  if (mixed) return [...mixed.slice(0, 3).map((part) => part * 255), mixed[3] ?? 1];
   const parts = text.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0, 0];
   return parts.length === 3 ? [...parts, 1] : parts;
 }
 
+// What lies behind a text: half transparent grounds are laid over those behind them.
 function ground(element) {
+  const shades = [];
   for (let at = element; at; at = at.parentElement) {
     const found = colour(getComputedStyle(at).backgroundColor);
-    if (found[3] === 1) return found;
+    shades.push(found);
+    if (found[3] === 1) break;
   }
-  return [255, 255, 255, 1];
+  return shades.reduceRight((behind, [r, g, b, a]) => [r, g, b].map((part, i) => part * a + behind[i] * (1 - a)), [255, 255, 255]);
 }
 
 function faintTexts() {

@@ -45,14 +45,9 @@ def explain(
 ) -> None:
     """Write a page: errors, attribution, the forming answer, hidden states and gates, with every figure."""
     from recurra.cli.reading import read_like_training
-    from recurra.insight.pages import Asked, explain_report
-    from recurra.report.figure import keeping_pictures
-    from recurra.report.folder import save_parts
-    from recurra.report.html import write_report
+    from recurra.insight.pages import Asked, write_explained
     from recurra.runtime import load
 
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--output must end in .html, got {str(output)!r}; use for example -o report.html")
     begin = time.perf_counter()
     predictor = load(model)
     dataset: Any = None
@@ -62,33 +57,24 @@ def explain(
     elif part is not None:
         raise InputError("--part chooses among data; give data, or leave it out")
     asked = Asked(examples=examples, method=method, of=of, seed=seed)
-    with keeping_pictures() as pictures:
-        report = explain_report(predictor, dataset, text or (), asked, title=f"{Path(model).name}: explained")
-    record: dict[str, Any] = {"model": model, "task": predictor.task, "report": str(output)}
-    if files:
-        folder = output.with_name(f"{output.stem}-files")
-        save_parts(folder, report, pictures)
-        record["files"] = str(folder)
-    write_report(output, report)
-    record |= {
+    title = f"{Path(model).name}: explained"
+    written = write_explained(output, predictor, dataset, text or (), asked, title=title, files=files)
+    record: dict[str, Any] = {
+        "model": model,
+        "task": predictor.task,
+        "report": str(written.path),
         "rows": 0 if dataset is None else len(dataset),
         "texts": len(text or ()),
-        "insights": _sentences(report),
-        "bytes": output.stat().st_size,
+        "insights": list(written.insights),
+        "bytes": written.size,
         "seconds": round(time.perf_counter() - begin, 2),
     }
+    if written.folder is not None:
+        record["files"] = str(written.folder)
     if json_output:
         print_json(record)
         return
-    for sentence in record["insights"]:
+    for sentence in written.insights:
         print(sentence)
-    say(f"{record['bytes'] / 1e6:.2f} MB in {record['seconds']:.1f} s")
+    say(f"{written.size / 1e6:.2f} MB in {record['seconds']:.1f} s")
     print(f"report: {record['report']}")
-
-
-def _sentences(report: Any) -> list[str]:
-    """What the overview says in plain sentences."""
-    from recurra.report.items import Text
-
-    overview = report.sections[0].items if report.sections and report.sections[0].title == "Overview" else ()
-    return [item.body for item in overview if isinstance(item, Text) and item.tone == "plain"]
