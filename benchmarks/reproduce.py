@@ -34,6 +34,18 @@ class Figure:
 
 BILSTM = "--networks bilstm --seeds 1 --num-layers 1 --patience 3"
 TEXT = f"{BILSTM} --embedding-size 300 --set network.input_dropout=0.5 --set network.output_dropout=0.5"
+TAGGED = "--networks bilstm --seeds 1 --target upos"
+SPANS = "--networks bilstm --seeds 3 --input 0 --target -1"
+WNUT = tuple(
+    f"wnut17/{name}.gz" for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated")
+)
+
+
+def treebank(name: str) -> tuple[str, ...]:
+    """The three files of a treebank of Universal Dependencies, split as it is published."""
+    return tuple(f"{name}-ud-{part}.conllu.gz" for part in ("train", "dev", "test"))
+
+
 FIGURES = (
     Figure(
         name="mr_polarity",
@@ -84,6 +96,25 @@ FIGURES = (
         task="classifier",
         data=("names/names",),
         arguments=f"{BILSTM} --unit characters --embedding-size 32 --epochs 12 --learning-rate 0.003",
+    ),
+    Figure(
+        name="ewt_upos",
+        task="tagger",
+        data=treebank("ud_english_ewt/en_ewt"),
+        arguments=TAGGED,
+        least=0.94,
+    ),
+    Figure(name="telugu_upos", task="tagger", data=treebank("ud_telugu_mtg/te_mtg"), arguments=TAGGED),
+    Figure(name="uyghur_upos", task="tagger", data=treebank("ud_uyghur_udt/ug_udt"), arguments=TAGGED),
+    Figure(
+        name="wnut17_crf", task="tagger", data=WNUT, arguments=f"{SPANS} --set task.head=crf", score="span_f1"
+    ),
+    Figure(
+        name="wnut17_softmax",
+        task="tagger",
+        data=WNUT,
+        arguments=f"{SPANS} --set task.head=softmax",
+        score="span_f1",
     ),
     Figure(
         name="covid3month",

@@ -119,6 +119,9 @@ def test_a_chain_is_chosen_for_spans_and_never_breaks_their_rules(chained):
     inputs, targets = spans(30, seed=3)
     scores = chained.scores(inputs, targets)
     assert scores["span_f1"] > 0.95
+    (only,) = chained.predictor_.scores(inputs, targets, by_type=True)["spans"].values()
+    assert only["f1"] == scores["span_f1"]
+    assert only["support"] == sum(tag.startswith("B-") for row in targets for tag in row)
     noise = np.random.default_rng(0).standard_normal((4000, 3)).astype(np.float32) * 8
     offsets = np.arange(0, 4001, 8)
     for tags in chained.predictor_.answers_of(noise, offsets):

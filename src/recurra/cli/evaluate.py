@@ -66,11 +66,16 @@ def evaluate(
         dataset = dataset.part(part)
     if dataset.targets is None:
         raise DataError(f"{dataset.source}: no target column to score against; name it with --target")
-    scores = predictor.scores(dataset.inputs, dataset.targets, dataset.static)
+    more = {"by_type": True} if predictor.task == "tagger" else {}
+    scores = predictor.scores(dataset.inputs, dataset.targets, dataset.static, **more)
     record = {"model": model, "task": predictor.task, "rows": len(dataset), "scores": scores}
     if json_output:
         print_json(record)
         return
     print(f"{len(dataset)} sequences")
+    by_type = scores.pop("spans", {})
     for name, value in scores.items():
         print(f"{name:<28}{value:.4f}" if isinstance(value, float) else f"{name:<28}{value}")
+    for label, row in by_type.items():
+        numbers = "  ".join(f"{name} {row[name]:.4f}" for name in ("precision", "recall", "f1"))
+        print(f"{label:<28}{numbers}  of {row['support']}")

@@ -20,6 +20,7 @@ from recurra.ragged import Array, Offsets, Ragged
 from recurra.runtime.predictor import CHUNK_TOKENS, Predictor
 
 if TYPE_CHECKING:
+    from recurra.metrics.spans import SpanScores
     from recurra.runtime.keyed import Streams
     from recurra.runtime.step_stream import StepStream
 
@@ -221,19 +222,27 @@ class TaggerPredictor(Predictor):
         """Accuracy over all tagged steps; of numbers R²."""
         return float(self.scores(inputs, targets, static)["r2" if self.numeric else "accuracy"])
 
-    def scores(self, inputs: Any, targets: Any, static: Any = None) -> dict[str, Any]:
+    def scores(
+        self, inputs: Any, targets: Any, static: Any = None, *, by_type: bool = False
+    ) -> dict[str, Any]:
         """Of labels: accuracy of steps and of whole sequences, F1 of spans, words known and unknown apart.
 
         Of numbers: MSE, RMSE, MAE, MAPE and R². Steps without a target do not count; a tag that training had not
         counts as an error and its share is `unseen_tags`.
+
+        by_type: whether "spans" also holds precision, recall, F1 and support of each type of spans, where tags
+            mark any.
         """
         batch = self._read(inputs, static)
         encoded = self.target.encode(targets)
         check_steps(encoded, batch.lengths)
-        found = self.scores_of(self.outputs_of(batch), encoded)
+        outputs = self.outputs_of(batch)
+        found = self.scores_of(outputs, encoded)
         if self.numeric:
             return found
-        return {**found, **self._by_words(batch, encoded)}
+        codes = self.codes(outputs, batch.offsets)[:, 0]
+        found = {**found, **self._by_words(codes, batch, encoded)}
+        return {**found, **self._by_type(codes, encoded)} if by_type else found
 
     def scores_of(self, outputs: Array, encoded: Ragged) -> dict[str, Any]:
         """The scores of what leaves the model that need no texts: what training watches."""
@@ -265,15 +274,34 @@ class TaggerPredictor(Predictor):
         return regression_scores(self.target.decode(truth[given]), self.target.decode(outputs[given]))
 
     def _span_scores(self, codes: Array, encoded: Ragged) -> dict[str, float]:
-        """F1 of spans over the sequences whose tags are all given, where the tags of the first column mark any.
+        """F1 of spans where the tags of the first column mark any; `illegal_gold_sequences` break their rules."""
+        if self._rules[0] is None:
+            return {}
+        found, illegal = self._spans(codes, encoded, self._rules[0])
+        scores = {f"span_{name}": getattr(found.micro, name) for name in ("precision", "recall", "f1")}
+        return {**scores, "span_f1_macro": found.macro.f1, "illegal_gold_sequences": illegal}
 
-        `illegal_gold_sequences` breaks the rules of the scheme; its spans are read as `conlleval` reads them.
+    def _by_type(self, codes: Array, encoded: Ragged) -> dict[str, Any]:
+        """The scores of each type of span."""
+        if self._rules[0] is None:
+            return {}
+        by = self._spans(codes, encoded, self._rules[0])[0].by_label
+        columns = {name: getattr(by, name).tolist() for name in ("precision", "recall", "f1", "support")}
+        rows = zip(*columns.values(), strict=True)
+        return {
+            "spans": {
+                str(t): dict(zip(columns, row, strict=True)) for t, row in zip(by.labels, rows, strict=True)
+            }
+        }
+
+    def _spans(self, codes: Array, encoded: Ragged, rules: TagRules) -> tuple[SpanScores, int]:
+        """The scores of spans over the sequences whose tags are all given, and how many of them are illegal.
+
+        The spans of an illegal sequence are read as `conlleval` reads them.
         """
         from recurra.metrics.spans import span_scores
 
-        rules, tags = self._rules[0], self.target.classes[0]
-        if rules is None:
-            return {}
+        tags = self.target.classes[0]
         # A tag that training had not stands last; it opens a span of its own, which nothing can match.
         names, truth = [*tags, UNSEEN_SPAN], np.asarray(encoded.values)[:, 0]
         rows = [i for i, row in enumerate(_parted(truth, encoded.offsets)) if not (row == UNLABELLED).any()]
@@ -281,16 +309,15 @@ class TaggerPredictor(Predictor):
         guesses = _parted(codes, encoded.offsets)
         gold = [[names[code] for code in truths[i].tolist()] for i in rows]
         found = span_scores(gold, [[names[c] for c in guesses[i].tolist()] for i in rows], warn=False)
-        scores = {f"span_{name}": getattr(found.micro, name) for name in ("precision", "recall", "f1")}
         illegal = sum(rules.broken(truths[i].tolist()) > 0 for i in rows if (truths[i] >= 0).all())
-        return {**scores, "span_f1_macro": found.macro.f1, "illegal_gold_sequences": illegal}
+        return found, illegal
 
-    def _by_words(self, batch: Ragged, encoded: Ragged) -> dict[str, float]:
+    def _by_words(self, codes: Array, batch: Ragged, encoded: Ragged) -> dict[str, float]:
         """Accuracy of words that training had often enough, and of the others."""
         if not isinstance(self.encoder, TokenEncoder):
             return {}
         truth = np.asarray(encoded.values)[:, 0]
-        right = self.codes(self.outputs_of(batch), batch.offsets)[:, 0] == truth
+        right = codes == truth
         known = np.asarray(batch.columns[WORDS]) > 0
         tagged = truth != UNLABELLED
         parts = {"accuracy_known_words": known & tagged, "accuracy_unknown_words": ~known & tagged}

@@ -1,0 +1,60 @@
+"""compare tagger and evaluate of a tagger at the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from recurra.cli.app import run
+
+SMALL = ["--hidden-size", "8", "--epochs", "8", "--batch-size", "8"]
+
+
+@pytest.fixture(scope="module")
+def entities(tmp_path_factory):
+    """A file of columns: names are spans, a place only after "in"."""
+    path = tmp_path_factory.mktemp("data") / "news.conll"
+    draw = np.random.default_rng(0)
+    lines = ["-DOCSTART- O", ""]
+    for _ in range(80):
+        first, last, place = (
+            str(draw.choice(words)) for words in (["Ann", "Bob"], ["Ray", "Fox"], ["Rome", "Oslo"])
+        )
+        lines += [f"{first} B-person", f"{last} I-person", "lives O", "in O", f"{place} B-place", ". O", ""]
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def comparison(entities, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "m"
+    columns = ["--input", "0", "--target", "-1"]
+    arguments = ["compare", "tagger", str(entities), *columns, "--networks", "bilstm", "--seeds", "1", "-q"]
+    assert run([*arguments, "-o", str(folder), *SMALL]) == 0
+    return folder, json.loads((folder / "metrics.json").read_text())
+
+
+def test_compare_sets_a_tagger_beside_the_cheap_ones_and_judges_spans(comparison):
+    folder, record = comparison
+    assert record["main_score"] == "span_f1"
+    rows = {row["name"]: row for row in record["rows"]}
+    assert set(rows) == {"bilstm", "most frequent label", "most frequent tag", "linear on words"}
+    assert rows["most frequent label"]["scores"]["span_f1"] == 0.0
+    assert rows["most frequent tag"]["scores"]["span_f1"] == 1.0
+    assert "bilstm" in record["verdict"]
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
+def test_evaluate_says_what_each_type_of_span_reaches(comparison, entities, capsys):
+    folder, _ = comparison
+    assert run(["evaluate", str(folder), str(entities), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert {"accuracy", "span_f1", "sequence_accuracy", "accuracy_known_words"} <= set(scores)
+    assert {label: row["support"] for label, row in scores["spans"].items()} == {"person": 80, "place": 80}
+    assert all(0.0 <= row["f1"] <= 1.0 for row in scores["spans"].values())
+    assert run(["evaluate", str(folder), str(entities)]) == 0
+    printed = capsys.readouterr().out
+    assert "of 80" in printed
+    assert "spans" not in printed
