@@ -73,6 +73,13 @@ class Comparison:
         assert found is not None
         return found
 
+    def _repr_html_(self) -> str:
+        from recurra.evaluation.record import comparison_record
+        from recurra.report.html import notebook_frame
+        from recurra.report.pages import compare_report
+
+        return notebook_frame(compare_report(comparison_record(self)))
+
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints: rows, verdict, and what they rest on."""
         found = self.difference

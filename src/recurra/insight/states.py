@@ -14,6 +14,9 @@ from recurra.insight.subject import Reading, Subject, subject_of
 from recurra.ragged import Array, Offsets
 from recurra.runtime.predictor import CHUNK_TOKENS, chunks
 
+_SHOWN = 3
+"""Sequences that a notebook draws."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerStates:
@@ -85,6 +88,17 @@ class States:
             layers=tuple(layer._cut(begin, end, place) for layer in self.layers),
             pooled=self.pooled[place : place + 1],
         )
+
+    def _repr_html_(self) -> str:
+        from recurra.insight.pages.example import state_figures
+        from recurra.report.html import notebook_frame
+        from recurra.report.items import Report, Section
+
+        shown = [self.one(row) for row in range(min(len(self), _SHOWN)) if len(self.passages[row])]
+        sections = [
+            Section(title=f"Sequence {place}", items=state_figures(one)) for place, one in enumerate(shown)
+        ]
+        return notebook_frame(Report(title=f"Hidden states of {len(self)} sequences", sections=sections))
 
     def layer(self, name: str) -> LayerStates:
         """A layer and direction by name; raises SpecError."""

@@ -39,6 +39,15 @@ class History:
     def __len__(self) -> int:
         return len(self.epochs)
 
+    def _repr_html_(self) -> str:
+        from recurra.report.figures import training_curves
+        from recurra.report.html import notebook_frame
+        from recurra.report.items import Report, Section, Text
+
+        drawn = training_curves({"training": self.epochs}) if self.epochs else ()
+        items = drawn or [Text(body="No epoch was recorded.", tone="missing")]
+        return notebook_frame(Report(title="Training", sections=[Section(title="Curves", items=items)]))
+
     def column(self, name: str) -> list[Any]:
         """Return one entry of every epoch's record (None where an epoch has none)."""
         return [record.get(name) for record in self.epochs]

@@ -19,6 +19,7 @@ from recurra.report.wording import shorten
 
 TOP = 10
 _UNITS = 48
+_CHANNELS = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,8 +86,24 @@ def attribution_items(found: Attribution) -> list[Item]:
         if passage.numbers is not None and passage.numbers.shape[1]:
             items.append(signal_figure(passage))
     if found.values.size or found.static.size:
-        items += [shares_figure(found), _top_table(found)]
+        items += [*_channel_bars(found), shares_figure(found), _top_table(found)]
     return items
+
+
+def _channel_bars(found: Attribution) -> list[Figure]:
+    """The share of every channel, all steps together, where there are several."""
+    channels = found.passage.channels
+    if len(channels) < 2:
+        return []
+    order = np.argsort(-np.abs(found.per_channel), kind="stable")[:_CHANNELS]
+    return [
+        figures.signed_bars(
+            [channels[place] for place in order],
+            found.per_channel[order].tolist(),
+            title=f"Shares of the channels for {found.of}",
+            measure=found.measure,
+        )
+    ]
 
 
 def shares_figure(found: Attribution) -> Figure:
