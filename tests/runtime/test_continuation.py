@@ -105,3 +105,11 @@ def test_a_model_is_exported_as_what_comes_next(tmp_path):
 def test_a_continuation_is_not_scored():
     with pytest.raises(InputError, match="is not scored"):
         writer().answering.scores(TEXTS, None)
+
+
+def test_what_is_stored_of_it_is_the_language_model(tmp_path):
+    model = writer()
+    save_predictor(model.answering, tmp_path / "m", training={}, scores={}, data={})
+    stored = rc.load(tmp_path / "m")
+    assert stored.generate("the", length=10) == model.generate("the", length=10)
+    np.testing.assert_array_equal(stored.outputs(TEXTS), model.outputs(TEXTS))

@@ -37,9 +37,8 @@ def test_a_stream_that_did_not_read_the_beginning_would_be_seen(models, monkeypa
         super(ForetellingStream, self).__init__(predictor)
 
     monkeypatch.setattr(ForetellingStream, "__init__", without)
-    for model in models:
-        failed = {check.name for check in verify(model).checks if not check.passed}
-        assert "streamed = batch" in failed
+    failed = {check.name for check in verify(models[1]).checks if not check.passed}
+    assert "streamed = batch" in failed
 
 
 def test_what_may_come_next_is_that_of_the_whole_text(models):
@@ -60,9 +59,10 @@ def test_what_may_come_next_is_that_of_the_whole_text(models):
 
 def test_what_a_stream_cannot_say_is_refused(models):
     for model in models:
-        with pytest.raises(rc.errors.SpecError, match="has no result"):
-            model.stream().result()
         with pytest.raises(rc.errors.SpecError, match="look_ahead has no effect"):
             model.stream(look_ahead=3)
-        with pytest.raises(rc.errors.SpecError, match="no streams by key"):
-            model.streams()
+    frames = models[1]
+    with pytest.raises(rc.errors.SpecError, match="has no result"):
+        frames.stream().result()
+    with pytest.raises(rc.errors.SpecError, match="no streams by key"):
+        frames.streams()

@@ -12,7 +12,7 @@ from recurra import kernels
 from recurra.errors import InputError
 from recurra.graph.stepping import Stepping
 from recurra.ragged import Array, Ragged
-from recurra.runtime.predictor import Predictor
+from recurra.runtime.predictor import Head, Predictor
 
 if TYPE_CHECKING:
     from recurra.runtime.language_model import LanguageModelPredictor
@@ -48,6 +48,11 @@ class Continuation(Predictor):
     def boundary(self) -> int:
         """The id that stands before each document."""
         return self.head.outputs - 1
+
+    @property
+    def stored_head(self) -> Head:
+        """That of the language model, which is what a bundle holds."""
+        return replace(self.head, pooling=None)
 
     def encode(self, inputs: Any) -> Ragged:
         """The boundary and the ids of each text."""

@@ -50,9 +50,7 @@ class ForetellingStream(Stream):
 
     def result(self) -> dict[str, Any]:
         """A stream foretells the next step; there is no record of a whole sequence."""
-        raise SpecError(
-            "a stream of a language model has no result; use probabilities, or generate to write on"
-        )
+        raise SpecError("a stream of frames has no result; use probabilities, or generate to write on")
 
     def predict(self) -> Any:
         """As `result`."""

@@ -31,9 +31,9 @@ class Generating:
         """(S, V) numbers before softmax, for what comes after each text."""
         return self.answering.outputs(inputs, static)
 
-    def stream(self, **options: Any) -> Stream:
+    def stream(self, *, static: Any = None, look_ahead: int | None = None, watch: bool = False) -> Stream:
         """Begin a text that arrives in pieces; `result()` names the likeliest next tokens."""
-        return self.answering.stream(**options)
+        return self.answering.stream(static=static, look_ahead=look_ahead, watch=watch)
 
     def streams(self, **options: Any) -> Streams:
         """Many texts that arrive in pieces, by key."""

@@ -178,6 +178,11 @@ class Predictor(Promised, ABC):
         return self
 
     @property
+    def stored_head(self) -> Head:
+        """The head as bundles hold it."""
+        return self.head
+
+    @property
     def bidirectional(self) -> bool:
         """Whether it also reads from the end."""
         return self.network.bidirectional

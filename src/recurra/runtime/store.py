@@ -73,7 +73,7 @@ def config_of(
             "static": shape.static,
             **({} if shape.spelling is None else {"spelling": dict(shape.spelling)}),
         },
-        "head": predictor.head.to_record(),
+        "head": predictor.stored_head.to_record(),
         "target": predictor.target.to_record(),
         "options": {k: v for k, v in predictor.config.items() if k not in _OWN},
         "scores": dict(scores),

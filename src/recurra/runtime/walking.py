@@ -14,8 +14,8 @@ from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import CHUNK_TOKENS, Predictor, chunks
 
 if TYPE_CHECKING:
-    from recurra.runtime.foretelling import ForetellingStream
     from recurra.runtime.keyed import Streams
+    from recurra.runtime.stream import Stream
 
 CHUNK_NUMBERS = 1 << 23
 """Numbers (float32) that leave the model and are held at a time."""
@@ -32,9 +32,7 @@ class Walking(Predictor):
     def probabilities(self, outputs: Array) -> Array:
         """Of what may come next, for what leaves the model."""
 
-    def stream(
-        self, *, static: Any = None, look_ahead: int | None = None, watch: bool = False
-    ) -> ForetellingStream:
+    def stream(self, *, static: Any = None, look_ahead: int | None = None, watch: bool = False) -> Stream:
         """Begin a document that arrives piece by piece; see `recurra.runtime.foretelling.ForetellingStream`."""
         from recurra.runtime.foretelling import ForetellingStream
 
@@ -44,7 +42,7 @@ class Walking(Predictor):
 
     def streams(self, **options: Any) -> Streams:
         """Refused: streams by key begin with what is pushed first, and these models read a beginning before it."""
-        raise SpecError("a language model has no streams by key yet; begin one with stream() for each")
+        raise SpecError("a frame model has no streams by key yet; begin one with stream() for each")
 
     def walk(self, batch: Ragged) -> Iterator[Array]:
         """What leaves the model after each step of a batch, (n, outputs) at a time, in order."""

@@ -24,7 +24,7 @@ def contenders(predictor: Predictor, place: Path, inputs: Path) -> Iterator[Cont
     wanted = PRECISIONS if predictor.precision == "float32" else (predictor.precision,)
     for precision in wanted:
         folder = save_quantized(quantized(predictor, precision), place / f"recurra-{precision}")
-        model = load_predictor(folder)
+        model = load_predictor(folder).answering
         yield Contender(
             engine="recurra",
             precision=precision,
