@@ -38,7 +38,7 @@ class StepLabels:
         for place, row in enumerate(rows):
             for step, cell in enumerate(row):
                 for tags, tag in zip(found, _tags(cell, width, place, step), strict=True):
-                    if not _is_absent(tag, unlabelled):
+                    if not is_absent(tag, unlabelled):
                         tags.add(str(tag))
         for column, tags in enumerate(found):
             if len(tags) < 2:
@@ -70,7 +70,7 @@ class StepLabels:
         return Ragged(values=values, offsets=_offsets(rows))
 
     def _code(self, tag: Any, known: Mapping[str, int]) -> int:
-        return UNLABELLED if _is_absent(tag, self.unlabelled) else known.get(str(tag), UNSEEN)
+        return UNLABELLED if is_absent(tag, self.unlabelled) else known.get(str(tag), UNSEEN)
 
     def decode(self, codes: Array) -> list[Any]:
         """Tags of (N, K) codes: texts, or tuples of texts where there are several columns."""
@@ -193,7 +193,8 @@ def _tags(cell: Any, width: int, place: int, step: int) -> tuple[Any, ...]:
     return tags
 
 
-def _is_absent(tag: Any, marker: str | None) -> bool:
+def is_absent(tag: Any, marker: str | None) -> bool:
+    """Whether a tag is not given: None, "", NaN, or the text that marks it."""
     return tag is None or tag == "" or (marker is not None and tag == marker) or tag != tag
 
 

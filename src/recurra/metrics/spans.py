@@ -97,6 +97,24 @@ def spans_of(tags: Tags, *, scheme: Scheme | None = None) -> list[Span]:
     return _strict(parsed, _RULES[scheme], scheme)
 
 
+_ENDS = {"bioes": ("E", "S"), "bilou": ("L", "U")}
+
+
+def tags_of(spans: Sequence[Span], length: int, scheme: Scheme) -> list[str]:
+    """Return the tags of `length` tokens that hold these spans, by the rules of a scheme; the rest is "O"."""
+    tags, before = ["O"] * length, Span(start=-1, end=-1, label="")
+    for span in sorted(spans):
+        label = f"-{span.label}" if span.label else ""
+        touching = before.end == span.start and before.label == span.label
+        tags[span.start : span.end] = [f"I{label}"] * (span.end - span.start)
+        tags[span.start] = f"{'I' if scheme == 'iob' and not touching else 'B'}{label}"
+        if scheme in _ENDS:
+            last, single = _ENDS[scheme]
+            tags[span.end - 1] = f"{single if span.end - span.start == 1 else last}{label}"
+        before = span
+    return tags
+
+
 _Tag: TypeAlias = tuple[str, str]
 _OUTSIDE: _Tag = ("O", "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from recurra.runtime.predictor import Head, Predictor
 from recurra.runtime.tagger import TaggerPredictor
 from recurra.spec import Network, Spec, Training
 from recurra.tasks.estimator import SequenceEstimator
+from recurra.tasks.illegal_tags import ILLEGAL, lawful
 from recurra.tasks.materials import Materials
 from recurra.tasks.problem import Examples, SupervisedProblem
 from recurra.tasks.regressor import LOSSES
@@ -58,6 +60,9 @@ class Tagger(SequenceEstimator):
         the tags mark spans (B-, I-), else "softmax". Of numbers: "auto".
     scheme: rules of span tags that no answer ever breaks: "bio", "iob", "bioes", "bilou", "none", or "auto": as the
         names of the tags tell.
+    illegal: what becomes of span tags that break the rules of their scheme in the data that are learnt from: "keep"
+        (they are learnt as they are), "repair" (the tags of the spans that `conlleval` reads in them), or "refuse" (a
+        DataError). Scores are always taken of the tags as given.
     unlabelled: the text that stands in targets for a tag that is not given; None and "" always do. Nothing is
         learnt from such a step, and it is not scored.
     vectors: file of pretrained word vectors (`recurra.data.vectors`: .txt, .vec, .bin) that the words of the
@@ -82,6 +87,7 @@ class Tagger(SequenceEstimator):
         *,
         head: str = "auto",
         scheme: str = "auto",
+        illegal: str = "keep",
         unlabelled: str | None = None,
         vectors: str | None = None,
         loss: str | None = None,
@@ -92,6 +98,7 @@ class Tagger(SequenceEstimator):
         self.inputs = inputs
         self.head = head
         self.scheme = scheme
+        self.illegal = illegal
         self.unlabelled = unlabelled
         self.vectors = vectors
         self.loss = loss
@@ -152,10 +159,14 @@ class Tagger(SequenceEstimator):
         )
         spans = any(scheme is not None for scheme in self.schemes_)
         self.chained_ = self.head == "crf" or (self.head == "auto" and spans)
-        return made
+        if self.illegal != "keep" and not spans:
+            raise SpecError(f"illegal={self.illegal!r} has no effect on tags without a scheme; leave it out")
+        # Repaired tags may be others: a B where training had an I alone.
+        return made if self.illegal == "keep" else StepLabels.fit(self._lawful(targets), self.unlabelled)
 
     def _check(self) -> None:
-        for name, known in (("head", HEADS), ("scheme", ("auto", *SCHEMES, NONE))):
+        known_texts = {"head": HEADS, "scheme": ("auto", *SCHEMES, NONE), "illegal": ILLEGAL}
+        for name, known in known_texts.items():
             given = getattr(self, name)
             if given not in known:
                 raise SpecError(
@@ -167,7 +178,7 @@ class Tagger(SequenceEstimator):
             )
 
     def _check_numbers(self) -> None:
-        for name, plain in (("head", "auto"), ("scheme", "auto"), ("unlabelled", None)):
+        for name, plain in (("head", "auto"), ("scheme", "auto"), ("illegal", "keep"), ("unlabelled", None)):
             if getattr(self, name) != plain:
                 raise SpecError(f"{name}={getattr(self, name)!r} has no effect on numbers; leave it out")
 
@@ -178,8 +189,11 @@ class Tagger(SequenceEstimator):
         chain = self.target_.sizes if self.chained_ else ()
         return Head(outputs=self._outputs(), pooling=None, static=scaler, chain=chain)
 
+    def _lawful(self, targets: Any) -> Any:
+        return lawful(targets, self.schemes_, self.illegal, self.unlabelled)
+
     def _encode(self, held: Materials) -> Examples:
-        made = super()._encode(held)
+        made = super()._encode(replace(held, targets=self._lawful(held.targets)))
         limit = getattr(self.encoder_.spec, "max_length", None)
         if limit is not None:
             made = made.truncated(limit, getattr(self.encoder_.spec, "truncate", "end"))
