@@ -58,3 +58,13 @@ def test_evaluate_says_what_each_type_of_span_reaches(comparison, entities, caps
     printed = capsys.readouterr().out
     assert "of 80" in printed
     assert "spans" not in printed
+
+
+def test_a_file_with_too_few_sentences_to_divide_is_one_clear_error(tmp_path, capsys):
+    path = tmp_path / "few.conll"
+    path.write_text("the D\ncat N\n\n")
+    assert run(["fit", "tagger", str(path), "-o", str(tmp_path / "m")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "few.conll: its 1 sequences" in said
+    assert "leave none for validation" in said
+    assert not (tmp_path / "m").exists()

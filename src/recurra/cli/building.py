@@ -169,6 +169,12 @@ def divide(dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None) ->
         gap=float(chosen.get("gap", 0.0)),
     )
     parts = {name: dataset.select(rows) for name, rows in zip(PARTS, found.parts(), strict=True)}
+    for name in PARTS if test is None else PARTS[:2]:
+        if not len(parts[name]):
+            raise DataError(
+                f"{dataset.source}: its {len(dataset)} sequences ({found.how}) leave none for {name}; give more of "
+                "them, other shares ([data] validation, test), or a file by --test"
+            )
     if test is None:
         return Divided(parts=parts, how=found.how, warning=duplicates_across(dataset.inputs, found).warning)
     repeated = len(set(sequence_keys(dataset.inputs)) & set(sequence_keys(test.inputs)))
