@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.cases import CELLS, as_tensors, numbers, offsets_of, weights_of
+from kernels.test_native_recur_bits import isa, threads
 from recurra import kernels as k
 from recurra.errors import KernelError
 from recurra.kernels import engines, reference
@@ -22,26 +22,6 @@ native = pytest.importorskip("recurra._native", reason="the C++ kernels are not 
 
 LENGTHS = [9, 1, 0, 33, 5, 300]
 GRADIENTS = ("dx", "dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dc0")
-
-
-@contextmanager
-def instructions(name):
-    before = native.engine()["isa"]
-    native.set_isa(name)
-    try:
-        yield
-    finally:
-        native.set_isa(before)
-
-
-@contextmanager
-def threads(n):
-    before = native.get_num_threads()
-    native.set_num_threads(n)
-    try:
-        yield
-    finally:
-        native.set_num_threads(before)
 
 
 def run(
@@ -129,7 +109,7 @@ def test_the_equations_in_double_with_rounded_factors_are_nearer_than_float32(ce
 def test_every_instruction_set_has_the_same_bits_forward_and_backward(cell, reverse):
     found = []
     for name in native.engine()["available"]:
-        with instructions(name):
+        with isa(name):
             found.append(run(cell, reverse=reverse))
     for other in found[1:]:
         same(found[0], other)
@@ -142,7 +122,7 @@ def test_subnormal_infinite_and_huge_inputs_have_the_same_bits_on_every_instruct
     x[3, 4], x[12, 0], x[13, 1] = np.inf, 3.3e38, -3.4e38  # the last two round to infinity, or nearly
     found = []
     for name in native.engine()["available"]:
-        with instructions(name):
+        with isa(name):
             found.append(run(cell, x=x))
     for other in found[1:]:
         for name in other:
@@ -155,7 +135,7 @@ def test_subnormal_infinite_and_huge_inputs_have_the_same_bits_on_every_instruct
 def test_any_sizes_have_the_same_bits_on_every_instruction_set(cell, inputs, hidden, lengths):
     found = []
     for name in native.engine()["available"]:
-        with instructions(name):
+        with isa(name):
             found.append(run(cell, inputs, hidden, lengths))
     for other in found[1:]:
         same(found[0], other)
