@@ -183,3 +183,13 @@ def test_summary_counts_every_parameter(fitted):
     assert summary.parameters == sum(value.size for value in fitted.parameters_.values())
     assert sum(summary.parts.values()) == summary.parameters
     assert "recur.l0" in str(summary)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_an_epoch_whose_outputs_are_not_finite_is_no_best_one_and_no_error() -> None:
+    """Weights may be finite where the answers are not: a network that explodes over a long sequence."""
+    from insight import trainings
+
+    epochs = trainings.exploding(0).drawn["epochs"]
+    assert any(epoch["validation_loss"] is None for epoch in epochs)
+    assert not any(epoch["best"] for epoch in epochs if epoch["validation_loss"] is None)

@@ -63,7 +63,7 @@ def test_a_probe_that_meddles_is_noticed() -> None:
 
 def test_probes_come_when_they_are_due() -> None:
     model = classifier(training=TRAINING.replace(epochs=10)).fit(*texts(60))
-    assert [probe["step"] for probe in model.history_.probes] == [1, 11, 36]
+    assert [probe["step"] for probe in model.history_.probes] == [1, 11, 51]
     assert all(set(probe["updates"]) == {"embed", "recur.l0", "head"} for probe in model.history_.probes)
 
 

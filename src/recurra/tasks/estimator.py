@@ -250,6 +250,9 @@ class SequenceEstimator(Learner):
         predictor = self._predictor(parameters)
         outputs = predictor.outputs_of(examples.batch, examples.static)
         loss = self._numpy_loss(outputs, examples)
+        # Finite weights of a network that explodes can give outputs that no score is defined for.
+        if not np.isfinite(outputs).all():
+            return {"loss": float("nan")}
         return {"loss": loss, **self._epoch_scores(predictor, outputs, examples)}
 
     def _finish(self, held: Examples) -> None:

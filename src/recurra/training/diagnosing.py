@@ -30,7 +30,7 @@ from recurra.training.probing import Probed, probe
 from recurra.training.problem import IndexArray, Problem
 from recurra.training.state import State
 
-SECOND, EVERY = 10, 25
+SECOND, EVERY = 10, 40
 """Steps from the first probe to the second, and between two later ones."""
 SEQUENCES = 8
 """Sequences probed at most; never more than a quarter of the batch, or one."""

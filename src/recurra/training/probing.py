@@ -27,7 +27,7 @@ CONSTANT = 1e-4
 """A unit whose state moves by less over all tokens says nothing: it is dead."""
 STATES = 16
 """States at which the Jacobian is taken."""
-ITERATIONS, WARM_UP = 24, 8
+ITERATIONS, WARM_UP = 16, 6
 """Power iterations, and how many of them are not counted."""
 SIGMOID = {"lstm": ("input", "forget", "output"), "gru": ("reset", "update")}
 """The gates that lie between 0 and 1; all others lie between -1 and 1."""

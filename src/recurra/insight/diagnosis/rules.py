@@ -22,8 +22,8 @@ LEAST_LENGTH = 10
 """Sequences shorter than this are never too long for a memory."""
 GROWN = 10.0
 """A gradient grown so many times on its way back explodes; so do steps whose norm is as many times the clip."""
-SPIKE = 100.0
-"""A largest gradient norm that is so many times the median is a spike."""
+SPIKE, FIRST = 100.0, 10
+"""A gradient norm so many times the median, and that of so many first steps, is a spike."""
 STUCK = 0.7
 """Share of saturated values from which on a gate is stuck."""
 DEAD = 0.3
@@ -34,6 +34,8 @@ FAST, SLOW = 0.1, 1e-5
 """Update-to-weight ratios that are too large and too small."""
 STILL = 0.01
 """A loss that fell by less than this share over the last third of the epochs stands still."""
+OFTEN = 0.05
+"""Share of steps with a spike above which clipping does not make up for it."""
 LEAST_EPOCHS = 6
 """Epochs that a statement on the course of the loss needs."""
 RISE, GAP = 0.1, 0.3
@@ -64,7 +66,7 @@ def vanishing(evidence: Evidence) -> Finding | None:
             f"{_each(evidence.radius)}), and the training loss is still {evidence.remaining:.0%} of the first."
         ),
         advice=cure
-        + "read all steps with pooling='max' or 'attention', or cut sequences into shorter windows.",
+        + "read all steps with pooling='max' or 'attention', or leave out steps that tell nothing.",
         figure="reach",
     )
 
@@ -76,9 +78,12 @@ def exploding(evidence: Evidence) -> Finding | None:
     limit = evidence.training.gradient_clip
     middle = float(np.median(norms)) if len(norms) else 0.0
     largest = float(norms.max()) if len(norms) else 0.0
-    far_over = limit is not None and middle > GROWN * limit
-    suffers = evidence.skipped or far_over or largest > SPIKE * max(middle, 1.0) or middle > SPIKE
-    if not suffers or not (grown or evidence.skipped or middle > SPIKE):
+    # Norms that fall from a large beginning are no spike, and the scale of a loss is none of our business.
+    usual = max(middle, float(np.median(norms[:FIRST])) if len(norms) else 0.0, 1.0)
+    far_over = limit is not None and middle > GROWN * limit and grown
+    spikes = float(np.mean(norms > SPIKE * usual)) if len(norms) else 0.0
+    # A spike now and then is what clipping is for.
+    if not (evidence.skipped or far_over or spikes > (0.0 if limit is None else OFTEN)):
         return None
     back = (
         f"on its way back the gradient grows {max(r.growth for r in grown):.3g} times (layer "
@@ -239,7 +244,7 @@ def underfitting(evidence: Evidence) -> Finding | None:
 
 def converged(evidence: Evidence) -> Finding | None:
     """The training loss stands still, and low: nothing is wrong, but more epochs would not help."""
-    if evidence.remaining > UNLEARNT or not _stands_still(evidence):
+    if evidence.remaining > UNLEARNT or not _stands_still(evidence) or overfitting(evidence) is not None:
         return None
     return Finding(
         name="converged",
