@@ -68,6 +68,10 @@ def test_hostile_texts_are_shown_and_do_nothing(page: str) -> None:
     assert "&lt;script&gt;" in page or "&lt;" in page
 
 
+def test_words_that_the_model_does_not_know_are_named(page: str) -> None:
+    assert re.search(r"Unknown to the model, and therefore read alike: [^<]*script", page)
+
+
 def test_every_figure_lies_beside_the_page_as_svg_png_and_csv(page: str, place: Path) -> None:
     folder = place / "page-files"
     with (folder / "index.csv").open(newline="") as file:

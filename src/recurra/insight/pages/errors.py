@@ -47,10 +47,10 @@ def _class_sentences(errors: ClassErrors) -> list[str]:
     if not wrong:
         return [f"All {len(errors):,} predictions are right."]
     first = [
-        f"{wrong:,} of {len(errors):,} predictions are wrong; the surest of them with confidence "
-        f"{errors.mistakes[0].confidence:.2f}."
+        f"{wrong:,} of {len(errors):,} predictions {'is' if wrong == 1 else 'are'} wrong, the surest with "
+        f"confidence {errors.mistakes[0].confidence:.2f}."
     ]
-    if errors.pairs:
+    if errors.pairs and errors.pairs[0].count > 1:
         pair = errors.pairs[0]
         words = ", ".join(f"“{word.word}”" for word in pair.words[:4])
         first.append(
@@ -59,7 +59,7 @@ def _class_sentences(errors: ClassErrors) -> list[str]:
         )
     if errors.issues is not None and len(errors.issues):
         first.append(
-            f"{len(errors.issues):,} labels are contradicted by the model; by confident learning about "
+            f"Labels that the model contradicts: {len(errors.issues):,}; by confident learning about "
             f"{100 * errors.issues.share:.1f}% of the labels may be wrong, if these are not training data."
         )
     return first

@@ -15,7 +15,7 @@ from recurra.ragged import Array
 from recurra.report import figures
 from recurra.report.figure import Figure
 from recurra.report.items import Cell, Highlighted, Item, Table, Text
-from recurra.report.wording import shorten
+from recurra.report.wording import listing, shorten
 
 TOP = 10
 _UNITS = 48
@@ -66,7 +66,7 @@ def example_items(example: Example, *, states: bool = True) -> list[Item]:
 
 def attribution_items(found: Attribution) -> list[Item]:
     """Shares of the steps and channels: coloured text or heatmap, bars and the table of the largest."""
-    items: list[Item] = [Text(body=_sums(found), tone="note")]
+    items: list[Item] = [Text(body=_sums(found), tone="note"), *_unknown(found.passage)]
     passage = found.passage
     for_it, against = f"for {found.of}", f"against {found.of}"
     if passage.text is not None:
@@ -115,6 +115,19 @@ def shares_figure(found: Attribution) -> Figure:
         title=f"Largest shares for {found.of}",
         measure=found.measure,
     )
+
+
+def _unknown(passage: Passage) -> list[Item]:
+    """The tokens that the model reads all alike: what it says of them is no evidence."""
+    tokens = list(dict.fromkeys(passage.tokens[step].strip() for step in passage.unknown))
+    if not tokens:
+        return []
+    return [
+        Text(
+            body=f"Unknown to the model, and therefore read alike: {listing(tokens, most=20)}.",
+            tone="missing",
+        )
+    ]
 
 
 def _sums(found: Attribution) -> str:
