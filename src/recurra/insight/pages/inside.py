@@ -125,7 +125,7 @@ def _with_interval(value: float, interval: tuple[float, float]) -> str:
 
 
 def _looked(subject: Subject, data: Any, reading: Reading, seed: int) -> _Part | None:
-    if len(reading) < 3:
+    if len(reading) < 3 or subject.predictor.precision != "float32":
         return None
     states = states_of(subject, reading)
     labels = None if data.targets is None or np.ndim(data.targets[0]) else _labels(data.targets)

@@ -92,7 +92,12 @@ class _Page:
         """The method of attribution."""
         if self.asked.method is not None:
             return self.asked.method
-        return "integrated" if self.subject.predictor.precision == "float32" else "occlusion"
+        return "integrated" if self.exact else "occlusion"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the weights are float32: only then are there gradients and states to look at."""
+        return self.subject.predictor.precision == "float32"
 
     def report(self) -> Report:
         examples = self._examples()
@@ -179,7 +184,7 @@ class _Page:
                     answer=answers[place],
                     attribution=found[place],
                     forming=None if long else forming_of(subject, one, question.select([place]))[0],
-                    states=states_of(subject, one),
+                    states=states_of(subject, one) if self.exact else None,
                 )
             )
         return made
