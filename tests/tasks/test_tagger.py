@@ -309,3 +309,19 @@ def test_the_command_line_fits_scores_and_answers(tmp_path):
     run = CliRunner().invoke(app, ["predict", str(tmp_path / "m"), "--text", "the dog"])
     steps = json.loads(run.stdout)["steps"]
     assert [step["text"] for step in steps] == ["the", "dog"]
+    bundle = str(tmp_path / "m")
+    for command, message in (
+        (["export", bundle, "-o", str(tmp_path / "x")], "has no exported form yet"),
+        (
+            ["export", bundle, "--format", "torch-export", "-o", str(tmp_path / "x")],
+            "has no exported form yet",
+        ),
+        (["bench", bundle], "is a tagger"),
+        (
+            ["fit", "tagger", data, "-o", str(tmp_path / "n"), "--conformal", "0.9"],
+            "promises no coverage yet",
+        ),
+    ):
+        run = CliRunner().invoke(app, command)
+        assert message in f"{run.exception} {run.output}", run.output
+    assert not (tmp_path / "x").exists()

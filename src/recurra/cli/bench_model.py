@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recurra.cli.output import print_json, say
+from recurra.errors import InputError
 
 
 def bench_bundle(
@@ -33,6 +34,10 @@ def bench_bundle(
 
     checked_case(case)
     predictor = load(target)
+    if predictor.task == "tagger":
+        raise InputError(
+            f"bench compares engines on models with one answer per sequence; {target} is a tagger"
+        )
     dataset = read_like_training(predictor, data, reading) if data else None
     inputs, static = (None, None) if dataset is None else (dataset.inputs, dataset.static)
     with thread_count(threads or kernels.get_num_threads()):

@@ -50,7 +50,7 @@ def fit(
     from recurra.storage import check_target
 
     task = check_task(task, (*TASKS, LANGUAGE))
-    check_promise(conformal, max_error)
+    check_promise(conformal, max_error, task)
     check_target(output)
     progress = None if quiet else progress_kind(json_output=json_output)
     if task == LANGUAGE:

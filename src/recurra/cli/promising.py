@@ -13,8 +13,10 @@ from recurra.data.splits import split_dataset
 from recurra.errors import SpecError
 
 
-def check_promise(coverage: float | None, max_error: float | None) -> None:
+def check_promise(coverage: float | None, max_error: float | None, task: str) -> None:
     """Refuse what can promise nothing, before anything is trained."""
+    if coverage is not None and task == "tagger":
+        raise SpecError("a tagger promises no coverage yet; leave --conformal out")
     if coverage is not None and not 0 < coverage < 1:
         raise SpecError(f"--conformal must lie between 0 and 1, such as 0.9, got {coverage:g}")
     if max_error is not None and coverage is None:

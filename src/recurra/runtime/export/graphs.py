@@ -31,7 +31,7 @@ def answer_names(predictor: Predictor) -> tuple[str, str]:
     if isinstance(predictor, RegressorPredictor):
         return "values", "standardised"
     raise SpecError(
-        f"task {predictor.task!r} has no ONNX form yet; classifier, regressor and language_model have"
+        f"a {predictor.task} has no exported form yet; classifier, regressor and language_model have"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from recurra.errors import ExportError, SpecError
 from recurra.ragged import Array
 from recurra.runtime.export.check import LOGITS_TOLERANCE, TOLERANCE, Gap, gap, in_float32, step_gap
-from recurra.runtime.export.graphs import OUT, step_refused
+from recurra.runtime.export.graphs import OUT, answer_names, step_refused
 from recurra.runtime.export.probes import CASES, Probe, made_probe
 from recurra.runtime.export.torch_nodes import state_sizes
 from recurra.runtime.export.torch_programs import (
@@ -61,6 +61,7 @@ def export_torch(predictor: Predictor, folder: str | os.PathLike[str]) -> Export
     check_target(folder)
     predictor = predictor.answering
     refuse_other(Path(folder))
+    answer_names(predictor)
     refuse_int8(predictor)
     torch_library()
     refused = {

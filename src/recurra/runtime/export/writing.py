@@ -19,7 +19,7 @@ from recurra.runtime.export.check import (
     runtime_library,
     step_gap,
 )
-from recurra.runtime.export.graphs import OUT, PROBABLE, batch_graph, step_graph, step_refused
+from recurra.runtime.export.graphs import OUT, PROBABLE, answer_names, batch_graph, step_graph, step_refused
 from recurra.runtime.export.probes import CASES, STEPS, STREAMS
 from recurra.runtime.predictor import Predictor
 from recurra.storage import Payload, check_target, dump_json, open_folder, plain_json, write_folder
@@ -68,6 +68,7 @@ def export_onnx(predictor: Predictor, folder: str | os.PathLike[str]) -> Exporte
     check_target(folder)
     predictor = predictor.answering
     refuse_other(Path(folder))
+    answer_names(predictor)
     refuse_int8(predictor)
     _refuse_large(predictor)
     refused = step_refused(predictor)
