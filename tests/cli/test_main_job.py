@@ -57,6 +57,25 @@ def test_fit_prints_one_json_object_and_nothing_else(table, tmp_path, capsys):
     assert {"mean_right", "mean_wrong", "gap"} <= set(record["confidence"])
 
 
+def test_fit_diagnoses_its_training_on_request(table, tmp_path, capsys):
+    base = ["fit", "classifier", str(table), "--cell", "rnn_relu", "--learning-rate", "30", *SMALL]
+    target = tmp_path / "m"
+    code, out, _ = spoken(capsys, *base, "-o", str(target), "--diagnose", "--epochs", "4", "--json")
+    found = json.loads(out)["diagnosis"]
+    assert code == 0
+    assert "learning rate too high" in {finding["name"] for finding in found["findings"]}
+    assert found["measures"]["probes"] >= 1
+    page = (target / "report.html").read_text()
+    assert "Diagnosis of the training" in page
+    assert found["findings"][0]["advice"].split(",")[0].replace("'", "&#39;") in page
+    lines = [json.loads(line) for line in (target / "history.jsonl").read_text().splitlines()]
+    assert "probe" in {line["kind"] for line in lines}
+    asked = ["--set", "training.diagnose=true", "--quiet"]
+    code, out, _ = spoken(capsys, *base, "-o", str(tmp_path / "n"), *asked)
+    assert code == 0
+    assert "problem: The learning rate is too high" in out
+
+
 def test_evaluate_scores_a_bundle(bundle, table, capsys):
     code, out, _ = spoken(capsys, "evaluate", str(bundle), str(table), "--json")
     record = json.loads(out)

@@ -103,6 +103,12 @@ def test_the_course_of_the_losses_is_read(train: list[float], held: list[float],
     assert name in found_in(history_of(train, held))
 
 
+def test_a_loss_that_ends_above_where_it_began_is_not_overfitting() -> None:
+    found = found_in(history_of([1.0, 9.0, 8.0, 7.0, 5.0], [1.0, 9.0, 8.0, 9.0, 12.0]))
+    assert "learning rate too high" in found
+    assert "overfitting" not in found
+
+
 def test_steps_that_change_much_or_hardly_anything_are_told() -> None:
     assert "learning rate too high" in found_in(history_of(FALLING, FALLING, updates={"head": 0.3}))
     level = [1.0] * 5

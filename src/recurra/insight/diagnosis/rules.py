@@ -263,6 +263,8 @@ def overfitting(evidence: Evidence) -> Finding | None:
     train, held = evidence.train, evidence.held
     if len(held) < 3 or len(train) != len(held) or not np.isfinite([*train, *held]).all():
         return None
+    if evidence.remaining >= 1.0:  # nothing was learnt by heart where nothing was learnt
+        return None
     least = int(held.argmin())
     rise, gap = float(held[-1] - held[least]), float(held[-1] - train[-1])
     scale = evidence.start
