@@ -132,7 +132,9 @@ class Loop:
             self._keep_good()
             scale = clip_gradients(self.parameters, training.gradient_clip, training.clip_by, norm)
             self.optimizer.step(rate, scale)
-        event = self._recorded(done, norm, layers, rate, batches, steps, skipped=not good)
+        # An epoch of one step is a language model's: people count its windows.
+        place = (state.step + 1, steps) if steps > 1 else (state.window + 1, windows)
+        event = self._recorded(done, norm, layers, rate, batches, place, skipped=not good)
         if probe is not None:
             self._add_probe(
                 {**probe, "updates": self.collector.updates(held, self.parameters) if good else {}}
@@ -171,7 +173,7 @@ class Loop:
         layers: dict[str, float],
         rate: float,
         batches: Sequence[IndexArray],
-        steps: int,
+        place: tuple[int, int],
         *,
         skipped: bool,
     ) -> StepEvent:
@@ -191,8 +193,8 @@ class Loop:
             tally.steps += 1
         event = StepEvent(
             epoch=state.epoch + 1,
-            step=state.step + 1,
-            steps=steps,
+            step=place[0],
+            steps=place[1],
             total=state.total,
             loss=done.loss,
             gradient_norm=norm,
