@@ -62,7 +62,7 @@ class Tokens(InputSpec):
     character_size: int = option(32, int, low=1, high=4096, usual="16-64")
     units: int = option(48, int, low=1, high=4096, usual="25-100")
     max_characters: int = option(40, int, low=2, usual="20-100")
-    word_dropout: float = option(0.1, float, low=0.0, high=1.0, open_high=True, usual="0-0.3")
+    word_dropout: float = option(0.25, float, low=0.0, high=1.0, open_high=True, usual="0-0.3")
 
     def fit(self, inputs: Any, features: Any = None) -> TokenEncoder:
         """Learn which words and which characters occur in the training sequences."""
