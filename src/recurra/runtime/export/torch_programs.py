@@ -84,7 +84,8 @@ def step_program(predictor: Predictor) -> Any:
     if reason is not None:
         raise SpecError(f"there is no step program of this model: {reason}; train with bidirectional=False")
     torch = torch_library()
-    sizes = state_sizes(predictor.model)
+    model = dataclasses.replace(predictor, precision="float32").model
+    sizes = state_sizes(model)
 
     def forward(parameters: Tensors, given: Tensors) -> Tensors:
         values, columns = _inputs(predictor, given)
@@ -96,7 +97,7 @@ def step_program(predictor: Predictor) -> Any:
             first=(count == 0)[:, None],
             counts=(count + 1)[:, None],
         )
-        outputs = run_step(predictor.model, parameters, step)
+        outputs = run_step(model, parameters, step)
         softmax = torch.nn.functional.softmax
         made = _answers(predictor, outputs, torch.sigmoid, lambda x: softmax(x, dim=-1))
         return {**made, f"{COUNT}{OUT}": count + 1, **{f"{k}{OUT}": v for k, v in step.carried.items()}}
