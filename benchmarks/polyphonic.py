@@ -23,12 +23,12 @@ import recurra as rc
 PUBLISHED = {"JSB_Chorales": 8.43, "Nottingham": 3.29}
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "JSB_Chorales": (
-        {"hidden_size": 200, "num_layers": 1, "output_dropout": 0.5, "input_dropout": 0.2},
-        {"epochs": 60, "batch_size": 16, "sequence_length": 60, "learning_rate": 0.003},
+        {"hidden_size": 200, "num_layers": 1, "output_dropout": 0.5, "weight_dropout": 0.3},
+        {"epochs": 60, "batch_size": 4, "sequence_length": 60, "learning_rate": 0.003},
     ),
     "Nottingham": (
-        {"hidden_size": 200, "num_layers": 1, "output_dropout": 0.5, "input_dropout": 0.1},
-        {"epochs": 15, "batch_size": 32, "sequence_length": 100, "learning_rate": 0.004},
+        {"hidden_size": 200, "num_layers": 1, "output_dropout": 0.3},
+        {"epochs": 40, "batch_size": 8, "sequence_length": 100, "learning_rate": 0.003},
     ),
 }
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--set", dest="sets", nargs="*", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--cell", default="lstm")
+    parser.add_argument("--cell", default="gru")
     chosen = parser.parse_args()
     for name in chosen.sets:
         found = loadmat(chosen.data / f"{name}.mat")
