@@ -23,9 +23,13 @@ def _words(*lines: str) -> tuple[str, ...]:
     return tuple(" ".join(lines).split())
 
 
-ASPECTS = _words(
-    "plot story script ending cast soundtrack setting opening finale premise score lead villain tone pace",
-    "climax",
+ASPECTS = (
+    *_words(
+        "plot story script ending cast soundtrack setting opening finale premise score lead villain tone pace",
+        "climax",
+    ),
+    "first half",
+    "second half",
 )
 
 # From frequent to rare: a word is drawn with a weight of 1 / (rank + 4).
@@ -33,7 +37,9 @@ WORDS = {
     POSITIVE: _words(
         "good great funny brilliant charming clever gripping lovely moving fresh superb witty elegant warm"
     ),
-    NEGATIVE: _words("bad dull boring awful clumsy tedious flat weak silly stale poor bland lifeless sloppy"),
+    NEGATIVE: _words(
+        "bad dull boring disappointing clumsy tedious flat weak silly stale poor bland lifeless awful"
+    ),
 }
 RARE_WORDS = {
     POSITIVE: _words(
