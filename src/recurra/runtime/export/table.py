@@ -84,7 +84,13 @@ WITHOUT_TRACE = (
     "input_dropout",
     "recurrent_dropout",
     "output_dropout",
+    "embedding_dropout",
+    "locked_dropout",
+    "weight_dropout",
     "forget_bias",
     "recurrent_init",
 )
 """Options of a network that act in training alone, or on what the weights start from."""
+
+OF_LANGUAGE_MODELS = ("tied_embedding",)
+"""Options that language models alone have; their graphs are those of what comes next after a text."""
