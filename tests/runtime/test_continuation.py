@@ -113,3 +113,10 @@ def test_what_is_stored_of_it_is_the_language_model(tmp_path):
     stored = rc.load(tmp_path / "m")
     assert stored.generate("the", length=10) == model.generate("the", length=10)
     np.testing.assert_array_equal(stored.outputs(TEXTS), model.outputs(TEXTS))
+
+
+def test_a_tied_head_is_verified_and_exported_as_any_other(tmp_path):
+    model = writer(hidden_size=6, embedding_size=6, num_layers=1, tied_embedding=True)
+    found = verify(model)
+    assert found.passed, [check for check in found.checks if not check.passed]
+    assert {"recurra = torch.nn", "recurra = ONNX Runtime"} <= {check.name for check in found.checks}

@@ -57,6 +57,11 @@ class Dense(Node):
             "bias": Parameter(shape=(self.outputs,), role="bias", init=zeros),
         }
 
+    @property
+    def matrix(self) -> str:
+        """The full name of the parameter that holds W."""
+        return f"{self.name}.weight"
+
     def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:
         weight, bias = self.take(parameters, "weight"), self.take(parameters, "bias")
         return replace(flow, values=kernels.dense(flow.values, weight, bias))
@@ -78,6 +83,11 @@ class TiedDense(Node):
 
     def parameters(self) -> Mapping[str, Parameter]:
         return {"bias": Parameter(shape=(self.outputs,), role="bias", init=zeros)}
+
+    @property
+    def matrix(self) -> str:
+        """The full name of the parameter that holds E."""
+        return self.table
 
     def forward(self, parameters: Parameters, flow: Flow, run: Run) -> Flow:
         bias = self.take(parameters, "bias")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra.graph.embed import Embed, EmbedColumns
-from recurra.graph.head import Dense
+from recurra.graph.head import Dense, TiedDense
 from recurra.graph.pool import Pool
 from recurra.graph.recur import Recur
 from recurra.ragged import Array, Ragged
@@ -75,9 +75,9 @@ def _answer(predictor: Predictor, stack: Any, one: Ragged, static: Array | None)
     pooled = _pooled(predictor, y, hidden[-node.network.directions :].reshape(-1))
     if static is not None:
         pooled = torch.cat([pooled, torch.from_numpy(np.array(static))])
-    head = predictor.model.node(Dense).name
+    head = next(node for node in predictor.model.nodes if isinstance(node, (Dense, TiedDense)))
     return torch.nn.functional.linear(
-        pooled, _tensor(predictor, f"{head}.weight"), _tensor(predictor, f"{head}.bias")
+        pooled, _tensor(predictor, head.matrix), _tensor(predictor, f"{head.name}.bias")
     )
 
 

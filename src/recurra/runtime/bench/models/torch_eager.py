@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from recurra import kernels
+from recurra.graph.head import Dense, TiedDense
 from recurra.graph.recur import Recur
 from recurra.ragged import Array
 from recurra.runtime.bench.engines.engine import LeftOutError, needed
@@ -107,9 +108,9 @@ def _tables(predictor: Predictor) -> dict[str, Array]:
 def _weights(torch: Any, predictor: Predictor, network: Any) -> dict[str, Any]:
     """Our parameters by the names of the network."""
     ours = dict(predictor.parameters)
-    node, head = predictor.model.node(Recur).name, predictor.model.nodes[-1].name
+    node, head = predictor.model.node(Recur).name, cast("Dense | TiedDense", predictor.model.nodes[-1])
     named = {f"tables.{i}.weight": table for i, table in enumerate(_tables(predictor).values())}
-    named |= {f"head.{part}": ours[f"{head}.{part}"] for part in ("weight", "bias")}
+    named |= {"head.weight": ours[head.matrix], "head.bias": ours[f"{head.name}.bias"]}
     if predictor.head.pooling == "attention":
         named |= {f"score.{part}": ours[f"pool.{part}"] for part in ("weight", "bias")}
         named["query.weight"] = ours["pool.query"]
