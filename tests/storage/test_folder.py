@@ -283,12 +283,13 @@ def test_reader_never_sees_half_of_a_busy_writer(
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        for _ in range(150):
+        reads = 0
+        while reads < 150 or versions <= 5:  # on a busy machine the writer may be long in coming
             assert len(set(read_folder(path).files.values())) == 1
+            reads += 1
     finally:
         stop.set()
         writer.join()
-    assert versions > 5
 
 
 def test_leftovers_of_dead_writers_are_cleaned_and_the_rest_stays(tmp_path: Path) -> None:
