@@ -91,5 +91,12 @@ template <class F> RECURRA_INLINE Lanes each(const F& f) {
   return out;
 }
 
+// Calls f(i, n) for each vector of n numbers that are done one by one, their order without consequence.
+template <class F> RECURRA_INLINE void over(int64_t n, const F& f) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) f(i, W);
+  if (i < n) f(i, static_cast<int>(n - i));
+}
+
 }  // namespace RECURRA_ISA
 }  // namespace recurra

@@ -38,6 +38,13 @@ template <> struct Logs<double> {
 
 RECURRA_INLINE vec log(vec x) { return Logs<real>::log(x); }
 
+// of a single number, by the same operations
+RECURRA_INLINE real log_of(real x) {
+  real held[W];
+  store(held, log(set1(x)));
+  return held[0];
+}
+
 // log(1 + y) for y >= 0: the rounding of 1 + y is made up for
 RECURRA_INLINE vec log1p(vec y) {
   const vec one = set1(real(1)), u = add(one, y);

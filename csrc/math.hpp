@@ -100,5 +100,12 @@ RECURRA_INLINE vec tanh(vec x) {
 }
 RECURRA_INLINE vec exp(vec x) { return Scheme<real>::exp(x); }
 
+// of a single number, by the same operations
+RECURRA_INLINE real exp_of(real x) {
+  real held[W];
+  store(held, exp(set1(x)));
+  return held[0];
+}
+
 }  // namespace RECURRA_ISA
 }  // namespace recurra

@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "../isa.hpp"
+#include "../lanes.hpp"
 #include "../logs.hpp"
 #include "../math.hpp"
 
@@ -13,24 +13,6 @@ namespace {
 
 constexpr int64_t block = 256;
 constexpr real infinity = static_cast<real>(__builtin_inff());
-
-template <class F> RECURRA_INLINE void over(int64_t n, const F& f) {
-  int64_t i = 0;
-  for (; i + W <= n; i += W) f(i, W);
-  if (i < n) f(i, static_cast<int>(n - i));
-}
-
-RECURRA_INLINE real exp_of(real x) {
-  real held[W];
-  store(held, exp(set1(x)));
-  return held[0];
-}
-
-RECURRA_INLINE real log_of(real x) {
-  real held[W];
-  store(held, log(set1(x)));
-  return held[0];
-}
 
 // log of the sum over i of exp(before[i] + pairs[i][j]), for the n lanes that begin at j.
 RECURRA_INLINE vec joined(const real* before, const real* pairs, int64_t labels, int64_t j, int n) {

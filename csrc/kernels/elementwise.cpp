@@ -1,5 +1,5 @@
 #include "../elementwise.hpp"
-#include "../isa.hpp"
+#include "../lanes.hpp"
 #include "../logs.hpp"
 #include "../math.hpp"
 
@@ -14,12 +14,6 @@ RECURRA_INLINE vec absolute(vec x) { return max(x, minus(x)); }
 RECURRA_INLINE vec softplus(vec x) { return add(max(zero(), x), log1p(exp(minus(absolute(x))))); }
 
 // Calls f(at, n) over n elements, W at a time; every lane is treated alike, whole or tail.
-template <class F> RECURRA_INLINE void over(int64_t n, const F& f) {
-  int64_t i = 0;
-  for (; i + W <= n; i += W) f(i, W);
-  if (i < n) f(i, static_cast<int>(n - i));
-}
-
 template <class F> RECURRA_INLINE void map1(const real* a, real* out, int64_t n, const F& f) {
   over(n, [&](int64_t i, int k) {
     if (k == W) store(out + i, f(load(a + i)));

@@ -6,22 +6,10 @@ namespace recurra {
 namespace RECURRA_ISA {
 namespace {
 
-RECURRA_INLINE real exp_of(real x) {
-  real held[W];
-  store(held, exp(set1(x)));
-  return held[0];
-}
-
 RECURRA_INLINE mask beats(vec now, vec best) { return lt(best, now); }
 
 // now where it is larger or NaN, else best
 RECURRA_INLINE vec larger(vec now, vec best) { return select(eq(now, now), select(beats(now, best), now, best), now); }
-
-template <class F> RECURRA_INLINE void over(int64_t n, const F& f) {
-  int64_t i = 0;
-  for (; i + W <= n; i += W) f(i, W);
-  if (i < n) f(i, static_cast<int>(n - i));
-}
 
 void copy(const real* from, real* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = from[i];

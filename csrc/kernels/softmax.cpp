@@ -9,12 +9,6 @@ namespace {
 
 constexpr real infinity = static_cast<real>(__builtin_inff());
 
-RECURRA_INLINE real log_of(real x) {
-  real held[W];
-  store(held, log(set1(x)));
-  return held[0];
-}
-
 RECURRA_INLINE real peak_of(const real* x, int64_t cols) {
   Lanes best = all(-infinity);
   pieces(cols, [&](int64_t at, int n) {
