@@ -117,9 +117,11 @@ def read_checkpoint(path: Path) -> int:
     from recurra.training.checkpoint import CheckpointStore
 
     store = CheckpointStore(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # nothing is to be quarantined
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         found, best = store.latest(), store.best()
+    if told:
+        raise AssertionError(f"nothing is to be set aside, but: {told[0].message}")
     if found is None or best is None:
         raise AssertionError("there is no checkpoint")
     for checkpoint in (found, best):
@@ -239,10 +241,10 @@ def run(subject: str, path: Path, kills: int, seed: int) -> dict[str, object]:
     killed = 0
     while killed < kills and not complaints:
         killed += 1
-        acknowledged = _killed(write, path, version, rng.uniform(0.0, 3.0 * seconds) + 0.002)
-        around = [path.parent, path] if path.is_dir() else [path.parent]
-        amid += any(".tmp-" in name or ".old-" in name for place in around for name in os.listdir(place))
         try:
+            acknowledged = _killed(write, path, version, rng.uniform(0.0, 3.0 * seconds) + 0.002)
+            around = [path.parent, path] if path.is_dir() else [path.parent]
+            amid += any(".tmp-" in name or ".old-" in name for place in around for name in os.listdir(place))
             version = check(path)
             if version not in (acknowledged, acknowledged + 1):
                 complaints.append(f"version {acknowledged} was done, {version} is there")

@@ -59,11 +59,10 @@ def test_folder_file_and_log_survive_kills_at_random_instants(place: Path, subje
 @pytest.mark.slow
 @pytest.mark.parametrize("switch", ["write_in_place", "resume_without_random_state"])
 def test_kills_find_a_store_that_does_not_keep_its_promise(place: Path, switch: str) -> None:
-    with pytest.raises(AssertionError, match=r"missing|changed|bytes|other bits|no checkpoint"):
-        assert_survives(killed("checkpoint", place, 200, switch), 200)
+    # Which of the broken promises a kill meets first is chance; that one of them is told is not.
+    assert killed("checkpoint", place, 200, switch)["complaints"]
 
 
 @pytest.mark.parametrize("switch", ["write_in_place", "target_removed_first"])
 def test_kills_find_a_writer_that_does_not_exchange(place: Path, switch: str) -> None:
-    with pytest.raises(AssertionError, match=r"missing|no such|No such|changed|bytes"):
-        assert_survives(killed("folder", place, 200, switch), 200)
+    assert killed("folder", place, 200, switch)["complaints"]
