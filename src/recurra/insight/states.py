@@ -126,6 +126,7 @@ def hidden_states(model: Any, inputs: Any, static: Any = None) -> States:
 
     model: an estimator that has learnt, or a loaded model. inputs, static: as for `predict`. In memory: about
     4 bytes * N * H * (gates + 2) per layer and direction. The bits are those of `predict` and of a stream.
+    Raises SpecError for a model in fewer bits and for what has no single answer per sequence.
     """
     subject = subject_of(model)
     return states_of(subject, subject.read(inputs, static))
@@ -133,6 +134,11 @@ def hidden_states(model: Any, inputs: Any, static: Any = None) -> States:
 
 def states_of(subject: Subject, reading: Reading) -> States:
     """As `hidden_states`, of sequences that are read already."""
+    if subject.predictor.precision != "float32":
+        raise SpecError(
+            f"hidden states are kept in float32, this model holds {subject.predictor.precision}; "
+            "look into the float32 model that it was made from"
+        )
     parts = [
         _part(subject, reading if len(rows) == len(reading) else reading.select(rows))
         for rows in chunks(reading.batch.lengths, CHUNK_TOKENS)

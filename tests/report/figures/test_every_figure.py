@@ -76,6 +76,20 @@ FULL: dict[str, Callable[[], Figure]] = {
     "projection": lambda: figures.projection(
         [[0, 1], [1, 2], [2, 0]], [HOSTILE, "b", "b"], title="States", axes_are=("first", "second")
     ),
+    "value_histogram": lambda: figures.value_histogram(
+        [-1, 0, 1],
+        [3, 1],
+        {HOSTILE: [2, 0], "b": [1, 1]},
+        title="Final",
+        across="value",
+        alt="Four values of two labels.",
+    ),
+    "unit_quantiles": lambda: figures.unit_quantiles(
+        [[-0.5, -0.2, 0, 0.2, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5]],
+        title="Units",
+        up="value",
+        alt="Two units, around 0 and 0.3.",
+    ),
     "erasing_curves": lambda: figures.erasing_curves(
         [0, 0.5, 1],
         {"integrated": [1, 0.2, 0.1], "random": [1, 0.6, 0.1]},
@@ -114,6 +128,12 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "signed_bars": lambda: figures.signed_bars([], [], title="Shares", measure="value"),
     "group_scores": lambda: figures.group_scores([], title="Groups", measure="share", whole=0.5),
     "projection": lambda: figures.projection(np.zeros((0, 2)), title="States", axes_are=("x", "y")),
+    "value_histogram": lambda: figures.value_histogram(
+        [0], [], {}, title="Final", across="value", alt="None."
+    ),
+    "unit_quantiles": lambda: figures.unit_quantiles(
+        np.zeros((0, 5)), title="Units", up="value", alt="None."
+    ),
     "erasing_curves": lambda: figures.erasing_curves(
         [], {}, {}, title="Deletion", done="taken away", measure="value"
     ),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra.insight.behaviour import BehaviourProbe, behaviour_of
+from recurra.insight.distribution import StateDistribution, distribution
 from recurra.insight.errors.analysis import columns_of
 from recurra.insight.faithfulness import Faithfulness, faithfulness
 from recurra.insight.neighbours import Neighbours, neighbours
@@ -129,7 +130,10 @@ def _looked(subject: Subject, data: Any, reading: Reading, seed: int) -> _Part |
         return None
     states = states_of(subject, reading)
     labels = None if data.targets is None or np.ndim(data.targets[0]) else _labels(data.targets)
-    items: list[Item] = [projection_figure(project(states, labels))]
+    items: list[Item] = [
+        *distribution_items(distribution(states, labels)),
+        projection_figure(project(states, labels)),
+    ]
     probes = list(_probes(states, data, seed))
     if probes:
         items.append(probe_table(probes))
@@ -151,6 +155,38 @@ _STATES = (
 def _labels(targets: Any) -> list[str] | None:
     """The classes; numbers have too many values to colour by."""
     return None if np.asarray(targets).dtype.kind == "f" else [str(label) for label in targets]
+
+
+def distribution_items(found: StateDistribution) -> list[Item]:
+    """What values the final states take, all together and unit by unit."""
+    sentence = found.sentence
+    return [
+        Text(body=sentence),
+        figures.value_histogram(
+            found.edges.tolist(),
+            found.counts.tolist(),
+            {name: counts.tolist() for name, counts in found.by_label.items()},
+            title="Distribution of the final state",
+            across="value of a unit after the last step",
+            alt=sentence,
+        ),
+        figures.unit_quantiles(
+            found.quantiles,
+            title="Final state, unit by unit",
+            up="value after the last step",
+            alt=_spread(found),
+        ),
+    ]
+
+
+def _spread(found: StateDistribution) -> str:
+    wide = found.quantiles[:, 4] - found.quantiles[:, 0]
+    unit = int(np.argmax(wide))
+    low, high = found.quantiles[unit, [0, -1]]
+    return (
+        f"{len(wide):,} units. Between 5 and 95% of the sequences unit {unit} moves most, from {low:+.2f} to "
+        f"{high:+.2f}; the typical unit by {np.median(wide):.2f}."
+    )
 
 
 def projection_figure(found: Projection) -> Any:

@@ -7,6 +7,7 @@ from recurra.report.figures.comparing import critical_difference, leads, learnin
 from recurra.report.figures.confidence import confidence_histogram, confidence_scatter
 from recurra.report.figures.confusion import confusion
 from recurra.report.figures.curves import best_epoch, training_curves
+from recurra.report.figures.distribution import unit_quantiles, value_histogram
 from recurra.report.figures.faithfulness import erasing_curves
 from recurra.report.figures.forming import forming
 from recurra.report.figures.heatmap import heatmap
@@ -40,4 +41,6 @@ __all__ = [
     "scores_with_intervals",
     "signed_bars",
     "training_curves",
+    "unit_quantiles",
+    "value_histogram",
 ]
