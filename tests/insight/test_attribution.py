@@ -11,8 +11,9 @@ from contracts.models import GRID, OPTIONS, TEXTS, network, predictor, sequences
 from insight import saboteurs
 from recurra.errors import SpecError
 from recurra.graph.pool import POOLINGS
-from recurra.insight.attribution import METHODS, attribute
+from recurra.insight.attribution import METHODS, attribute, integrated
 from recurra.insight.forming import forming
+from recurra.insight.subject import Subject
 from recurra.ragged import Ragged
 from recurra.runtime.quantize import quantized
 from recurra.spec import CELLS, Network
@@ -221,6 +222,24 @@ def test_what_a_step_changes_is_where_the_answer_turns():
     (course,) = forming(model, TEXTS[:1])
     np.testing.assert_array_equal(found.per_step, course.change)
     assert found.baseline == course.score[0]
+
+
+def test_many_sequences_are_walked_in_parts_of_bounded_size(monkeypatch):
+    model = predictor(network("gru", False, 2), "max", signal=True)
+    many = sequences(5) * 6
+    whole = attribute(model, many, method="integrated")
+    walked, honest = [], Subject.gradients
+
+    def counting(self, given, slope):
+        walked.append(len(np.unique(np.diff(given.offsets))))
+        return honest(self, given, slope)
+
+    monkeypatch.setattr(Subject, "gradients", counting)
+    monkeypatch.setattr(integrated, "LINE_TOKENS", 1)
+    for part, other in zip(attribute(model, many, method="integrated"), whole, strict=True):
+        np.testing.assert_array_equal(part.values, other.values)
+    assert len(walked) >= len(many)
+    assert set(walked) == {1}
 
 
 def test_weights_in_fewer_bits_are_explained_without_gradients():

@@ -10,6 +10,7 @@ cost that fits the model.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from recurra.insight.attribution.record import Attribution, attribution_for
 from recurra.insight.question import Question
 from recurra.insight.subject import Reading, Subject, Vectors
 from recurra.ragged import Array
+from recurra.runtime.predictor import chunks
 
 TOLERANCE = 1e-3
 """In the units of the model's own output: log-odds, or standard deviations of the targets."""
@@ -27,6 +29,10 @@ EVERYWHERE = 10
 """How many tolerances the errors of all stretches may be apart, where they cancel out in the sum."""
 
 MOST_POINTS = 2048
+
+LINE_TOKENS = 16_384
+"""Tokens of the sequences whose lines are walked side by side: bounds memory, never the result."""
+
 _FIRST = 4
 _NODES = np.array([-0.8611363115940526, -0.3399810435848563, 0.3399810435848563, 0.8611363115940526])
 _WEIGHTS = np.array([0.3478548451374538, 0.6521451548625461, 0.6521451548625461, 0.3478548451374538])
@@ -35,7 +41,10 @@ _WEIGHTS = np.array([0.3478548451374538, 0.6521451548625461, 0.6521451548625461,
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Stretch:
-    """A stretch of the line from `begin` to `end`, its shares, and how far off what F gains on it they are."""
+    """A stretch of the line from `begin` to `end`, its shares, and how far off what F gains on it they are.
+
+    values: (T, C), summed over what belongs to each channel: a line of many stretches stays small.
+    """
 
     begin: float
     end: float
@@ -47,8 +56,8 @@ class _Stretch:
 class _Line:
     """The line of one sequence and the stretches it is cut into so far."""
 
-    def __init__(self, row: int, given: Vectors) -> None:
-        self.row, self.given = row, given
+    def __init__(self, row: int, given: Vectors, by_channel: Callable[[Array], Array]) -> None:
+        self.row, self.given, self._by_channel = row, given, by_channel
         self.scores: dict[float, float] = {}
         self.stretches: list[_Stretch] = []
         self.points = 0
@@ -94,7 +103,7 @@ class _Line:
             )
         total = float(np.sum(whole)) + (0.0 if kept is None else float(np.sum(kept)))
         gain = self.scores[end] - self.scores[begin]
-        return _Stretch(begin=begin, end=end, values=whole, static=kept, error=total - gain)
+        return _Stretch(begin=begin, end=end, values=self._by_channel(whole), static=kept, error=total - gain)
 
     def refine(self, tolerance: float, most: int) -> None:
         """Want the halves of the stretches that are off, unless the whole adds up or the points are used up."""
@@ -112,9 +121,7 @@ class _Line:
     def totals(self) -> tuple[Array, Array | None]:
         """Shares of the whole line, summed from its beginning."""
         ordered = sorted(self.stretches, key=lambda stretch: stretch.begin)
-        values = np.zeros(self.given.values.shape)
-        for stretch in ordered:
-            values += stretch.values
+        values = np.add.reduce([stretch.values for stretch in ordered])
         statics = [stretch.static for stretch in ordered if stretch.static is not None]
         return values, (None if not statics else np.add.reduce(statics))
 
@@ -149,8 +156,18 @@ def integrated_gradients(
         raise SpecError(f"tolerance must be above 0, got {tolerance!r}; usual: 0.001")
     if most_points < 1:
         raise SpecError(f"most_points must be at least 1, got {most_points!r}; usual: 2048")
+    made: list[Attribution] = []
+    for rows in chunks(reading.batch.lengths, LINE_TOKENS):
+        asked = question.select(rows)
+        made += _of_some(subject, reading.select(rows), asked, tolerance, most_points)
+    return made
+
+
+def _of_some(
+    subject: Subject, reading: Reading, question: Question, tolerance: float, most_points: int
+) -> list[Attribution]:
     given = subject.vectors(reading)
-    lines = [_Line(row, given.one(row)) for row in range(len(reading))]
+    lines = [_Line(row, given.one(row), subject.by_channel) for row in range(len(reading))]
     while waiting := [line for line in lines if line.wanted]:
         _score_ends(subject, question, waiting)
         _walk(subject, question, waiting)
@@ -198,7 +215,7 @@ def _record(
         asked,
         reading.passages[line.row],
         method="integrated",
-        values=scale * subject.by_channel(values),
+        values=scale * values,
         static=None if static is None else scale * static[0],
         score=scale * line.scores[1.0],
         baseline=scale * line.scores[0.0],
