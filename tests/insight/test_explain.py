@@ -105,7 +105,7 @@ def test_many_explanations_are_one_page_and_empty_ones_are_in_it():
 def test_what_cannot_be_explained_is_refused():
     with pytest.raises(NotFittedError, match="has not learnt anything yet"):
         rc.explain(rc.Classifier(), "text")
-    with pytest.raises(SpecError, match="must answer once per sequence to be looked into; got a tagger"):
+    with pytest.raises(SpecError, match="must answer once per sequence to be explained, got a tagger"):
         rc.explain(small_tagger(), [["a", "b"]])
     with pytest.raises(SpecError, match="model must be an estimator or a loaded model, got str"):
         rc.explain("model", "text")

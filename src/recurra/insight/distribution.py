@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import DataError, SpecError
-from recurra.insight.projection import OF
 from recurra.insight.states import States
 from recurra.ragged import Array
 
@@ -75,11 +74,9 @@ def distribution(
     equally wide, from -1 to 1 where the states are bounded, else over their range.
     Raises DataError for fewer than two sequences or another number of labels, SpecError for an unknown `of`.
     """
-    if of not in OF:
-        raise SpecError(f"of must be one of {', '.join(OF)}, got {of!r}")
     if bins < 1:
         raise SpecError(f"bins must be at least 1, got {bins!r}; usual: {_BINS}")
-    table = (states.final if of == "final" else states.pooled).astype(np.float64)
+    table = states.per_sequence(of)
     if len(table) < _LEAST:
         raise DataError(f"states must be of at least {_LEAST} sequences to be distributed, got {len(table)}")
     if labels is not None and len(labels) != len(table):

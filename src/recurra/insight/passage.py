@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from recurra.data.encoder import Encoder
+from recurra.data.encoder import UNKNOWN, Encoder
 from recurra.data.events import EventEncoder
 from recurra.data.text_encoders import TextEncoder
 from recurra.data.tokenization import UNK
+from recurra.data.tokens import WORDS, TokenEncoder
 from recurra.ragged import Array, Offsets, Ragged
 
 TOKEN = "token"
@@ -77,12 +78,29 @@ def passages_of(encoder: Encoder, inputs: Any, batch: Ragged) -> tuple[Passage, 
     """The passages of inputs that `encoder` encoded to `batch`."""
     if isinstance(encoder, TextEncoder):
         return tuple(_text_passage(encoder, item) for item in inputs)
+    if isinstance(encoder, TokenEncoder):
+        ids = np.split(np.asarray(batch.columns[WORDS]), batch.offsets[1:-1])
+        return tuple(
+            replace(_text_passage(encoder, item), unknown=tuple(np.flatnonzero(mine == UNKNOWN).tolist()))
+            for item, mine in zip(inputs, ids, strict=True)
+        )
     labels = _category_labels(encoder)
     channels = (*encoder.feature_names, *labels)
     return tuple(_number_passage(batch, row, channels, labels) for row in range(len(batch)))
 
 
-def _text_passage(encoder: TextEncoder, item: Any) -> Passage:
+def begun(passage: Passage) -> Passage:
+    """The passage of a text before whose first token a model reads a boundary."""
+    assert passage.spans is not None
+    return replace(
+        passage,
+        tokens=("", *passage.tokens),
+        spans=np.concatenate([np.zeros((1, 2), np.int64), passage.spans]),
+        unknown=tuple(step + 1 for step in passage.unknown),
+    )
+
+
+def _text_passage(encoder: TextEncoder | TokenEncoder, item: Any) -> Passage:
     found = encoder.tokens(item)
     text = item if isinstance(item, str) else " ".join(str(word) for word in item)
     spans = np.asarray([(begin, end) for _, begin, end in found], dtype=np.int64).reshape(-1, 2)

@@ -83,7 +83,7 @@ def probe(
     if permutations < 1:
         raise SpecError(f"permutations must be at least 1, got {permutations!r}; usual: 39-999")
     given = _property(states, name, values)
-    table = _standardised(states.pooled.astype(np.float64))
+    table = _standardised(states.per_sequence("final" if states.pooled is None else "pooled"))
     generator = np.random.default_rng(seed)
     folds = generator.permutation(len(table)) % FOLDS
     wanted, measure, guess = _targets(given)

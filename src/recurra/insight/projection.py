@@ -14,7 +14,6 @@ from recurra.insight.passage import Passage
 from recurra.insight.states import States
 from recurra.ragged import Array
 
-OF = ("final", "pooled")
 LEAST = {"pca": 3, "umap": 16}
 HOW = tuple(LEAST)
 
@@ -47,10 +46,9 @@ def project(
     seed: of UMAP.
     Raises DataError for fewer than three sequences (UMAP: 16), MissingExtraError without umap-learn.
     """
-    for name, value, known in (("of", of, OF), ("how", how, HOW)):
-        if value not in known:
-            raise SpecError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-    table = (states.final if of == "final" else states.pooled).astype(np.float64)
+    if how not in HOW:
+        raise SpecError(f"how must be one of {', '.join(HOW)}, got {how!r}")
+    table = states.per_sequence(of)
     least = LEAST[how]
     if len(table) < least:
         raise DataError(f"states must be of at least {least} sequences to be projected, got {len(table)}")

@@ -14,6 +14,9 @@ from recurra.insight.subject import Reading, Subject, subject_of
 from recurra.ragged import Array, Offsets
 from recurra.runtime.predictor import CHUNK_TOKENS, chunks
 
+OF = ("final", "pooled")
+"""The vectors per sequence: the final state of the uppermost layer, or what enters the head."""
+
 _SHOWN = 3
 """Sequences that a notebook draws."""
 
@@ -64,13 +67,14 @@ class States:
     """Hidden states of S sequences with N steps in all, end to end; sequence i is `offsets[i]:offsets[i + 1]`.
 
     layers: every layer and direction, from the bottom. pooled: (S, F) float32, the vector per sequence that enters
-    the head. passages: the sequences for people.
+    the head; None of a model that answers at every step. passages: the sequences for people; of a model that
+    foretells its input the first step is what it reads before every sequence.
     """
 
     passages: tuple[Passage, ...]
     offsets: Offsets
     layers: tuple[LayerStates, ...]
-    pooled: Array
+    pooled: Array | None
 
     def __len__(self) -> int:
         return len(self.passages)
@@ -86,7 +90,7 @@ class States:
             passages=(self.passages[place],),
             offsets=np.array([0, end - begin]),
             layers=tuple(layer._cut(begin, end, place) for layer in self.layers),
-            pooled=self.pooled[place : place + 1],
+            pooled=None if self.pooled is None else self.pooled[place : place + 1],
         )
 
     def _repr_html_(self) -> str:
@@ -120,15 +124,26 @@ class States:
         made: Array = np.concatenate(top, axis=1)
         return made
 
+    def per_sequence(self, of: str) -> Array:
+        """(S, U) float64, one vector per sequence: "final" or "pooled". Raises SpecError."""
+        if of not in OF:
+            raise SpecError(f"of must be one of {', '.join(OF)}, got {of!r}")
+        chosen = self.final if of == "final" else self.pooled
+        if chosen is None:
+            raise SpecError(
+                "of='pooled' has no meaning for a model that answers at every step; use of='final'"
+            )
+        return chosen.astype(np.float64)
+
 
 def hidden_states(model: Any, inputs: Any, static: Any = None) -> States:
     """Run a model over sequences and keep what its recurrent layers held.
 
-    model: an estimator that has learnt, or a loaded model. inputs, static: as for `predict`. In memory: about
-    4 bytes * N * H * (gates + 2) per layer and direction. The bits are those of `predict` and of a stream.
-    Raises SpecError for a model in fewer bits and for what has no single answer per sequence.
+    model: an estimator of any task that has learnt, or a loaded model. inputs, static: as for `predict`. In memory:
+    about 4 bytes * N * H * (gates + 2) per layer and direction. The bits are those of `predict` and of a stream.
+    Raises SpecError for a model in fewer bits and for an ensemble.
     """
-    subject = subject_of(model)
+    subject = subject_of(model, every_step=True)
     return states_of(subject, subject.read(inputs, static))
 
 
@@ -148,7 +163,7 @@ def states_of(subject: Subject, reading: Reading) -> States:
         passages=reading.passages,
         offsets=reading.batch.offsets,
         layers=layers,
-        pooled=np.concatenate([part[0] for part in parts]),
+        pooled=np.concatenate([part[0] for part in parts]) if subject.pools else None,
     )
 
 

@@ -21,10 +21,11 @@ from recurra.graph.node import Node
 from recurra.graph.pool import Pool
 from recurra.graph.recur import Recur
 from recurra.graph.run import STATIC, Flow, Run
-from recurra.insight.passage import Passage, passages_of
+from recurra.insight.passage import Passage, begun, passages_of
 from recurra.ragged import Array, Offsets, Ragged
 from recurra.runtime.ensemble import Ensemble
 from recurra.runtime.predictor import Predictor, chunks
+from recurra.runtime.walking import Walking
 
 GRADIENT_TOKENS = 16_384
 """Tokens whose gradients are computed at a time: bounds memory, never the result."""
@@ -92,9 +93,10 @@ class Gradients:
     static: Array | None
 
 
-def subject_of(model: Any) -> Subject:
+def subject_of(model: Any, *, every_step: bool = False) -> Subject:
     """The subject of an estimator that has learnt, or of a loaded model; a `Subject` is answered as it is.
 
+    every_step: whether a model that answers at every step will do.
     Raises NotFittedError, and SpecError for what has no single answer per sequence.
     """
     if isinstance(model, Subject):
@@ -106,9 +108,13 @@ def subject_of(model: Any) -> Subject:
         raise SpecError(
             f"model must be an estimator or a loaded model, got {type(model).__name__}; of an ensemble, give a member"
         )
-    if not any(isinstance(node, Pool) for node in predictor.model.nodes):
-        raise SpecError(f"model must answer once per sequence to be looked into; got a {predictor.task}")
-    return Subject(predictor)
+    subject = Subject(predictor)
+    if not (every_step or subject.pools):
+        raise SpecError(
+            f"model must answer once per sequence to be explained, got a {predictor.task}; "
+            "recurra.insight.states.hidden_states looks into any model"
+        )
+    return subject
 
 
 class Subject:
@@ -122,6 +128,11 @@ class Subject:
         self._enter: tuple[Node, ...] = self.model.nodes[:begin]
         self._onward: tuple[Node, ...] = self.model.nodes[begin:]
         self._cache: dict[str, Any] = {}
+
+    @property
+    def pools(self) -> bool:
+        """Whether the model answers once per sequence."""
+        return any(isinstance(node, Pool) for node in self.model.nodes)
 
     @property
     def is_text(self) -> bool:
@@ -160,7 +171,10 @@ class Subject:
         given = inputs if isinstance(inputs, (Ragged, str)) else list(inputs)
         batch = self.predictor.encode(given)
         scaled = self.predictor.scaled_static(static, len(batch))
-        return Reading(batch=batch, static=scaled, passages=passages_of(self.encoder, given, batch))
+        passages = passages_of(self.encoder, given, batch)
+        if self.is_text and isinstance(self.predictor, Walking):
+            passages = tuple(begun(passage) for passage in passages)
+        return Reading(batch=batch, static=scaled, passages=passages)
 
     def outputs(self, batch: Ragged, static: Array | None = None) -> Array:
         """(S, O) numbers that leave the model."""

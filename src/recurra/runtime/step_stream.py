@@ -10,7 +10,7 @@ import numpy as np
 from recurra.errors import DataError, StateError
 from recurra.ragged import Array
 from recurra.runtime.state import Remembered, state_bytes, state_record
-from recurra.runtime.stream import remembered
+from recurra.runtime.stream import remembered, watched_layers
 
 if TYPE_CHECKING:
     from recurra.runtime.tagger import TaggerPredictor
@@ -32,10 +32,12 @@ class StepStream:
     model reads one direction, whether the last tag may end a sequence cannot be known when it is given.
     """
 
-    def __init__(self, predictor: TaggerPredictor, *, look_ahead: int | None = None) -> None:
+    def __init__(
+        self, predictor: TaggerPredictor, *, look_ahead: int | None = None, watch: bool = False
+    ) -> None:
         predictor.encoder.check_stream()
-        self._predictor, self._look_ahead = predictor, look_ahead
-        self._stepping = predictor.stepping(look_ahead=look_ahead)
+        self._predictor, self._look_ahead, self._watch = predictor, look_ahead, watch
+        self._stepping = predictor.stepping(look_ahead=look_ahead, watch=watch)
         self._begin()
 
     def _begin(self) -> None:
@@ -112,6 +114,11 @@ class StepStream:
         codes, tables = predictor.continued(np.ascontiguousarray(outputs), self._before, ended=ended)
         self._before = tuple(codes[count - 1].tolist())
         yield from predictor.tag_records(codes[:count], [table[:count] for table in tables])
+
+    @property
+    def layers(self) -> dict[str, dict[str, Array]]:
+        """What every layer held after the last step, as `Stream.layers`."""
+        return watched_layers(self._stepping, self._predictor.network.cell, self._watch)
 
     def reset(self) -> None:
         """Begin a new sequence."""

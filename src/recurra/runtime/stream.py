@@ -110,13 +110,7 @@ class Stream:
         The bits are those of the whole sequence read at once (`recurra.insight.states.hidden_states`). Empty before
         the first step. Raises SpecError for a stream without watch=True.
         """
-        if not self._watch:
-            raise SpecError("layers needs a stream that watches; begin it with stream(watch=True)")
-        cell = self._predictor.network.cell
-        return {
-            name: {part: numbers[0].copy() for part, numbers in _parts(done, cell).items()}
-            for name, done in self._stepping.watched().items()
-        }
+        return watched_layers(self._stepping, self._predictor.network.cell, self._watch)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -145,6 +139,16 @@ class Stream:
             self._static = scaled_features(self._predictor, static)
         self._stepping.reset(_ROW)
         self._steps, self._memory = 0, None
+
+
+def watched_layers(stepping: Any, cell: str, watch: bool) -> dict[str, dict[str, Array]]:
+    """States and gates of every layer at the last step, by name; raises SpecError where nothing is watched."""
+    if not watch:
+        raise SpecError("layers needs a stream that watches; begin it with stream(watch=True)")
+    return {
+        name: {part: numbers[0].copy() for part, numbers in _parts(done, cell).items()}
+        for name, done in stepping.watched().items()
+    }
 
 
 def _parts(done: Recurred, cell: str) -> dict[str, Array]:

@@ -142,9 +142,7 @@ class TaggerPredictor(Predictor):
         from recurra.runtime.step_stream import StepStream
 
         self.scaled_static(static, 1)
-        if watch:
-            raise SpecError("watch has no effect on a stream of a tagger yet; leave it out")
-        return StepStream(self, look_ahead=look_ahead)
+        return StepStream(self, look_ahead=look_ahead, watch=watch)
 
     def streams(self, **options: Any) -> Streams:
         """Sequences by key, answered for their newest step; refused where tags depend on their neighbours."""
