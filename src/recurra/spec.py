@@ -17,6 +17,12 @@ from recurra.errors import SpecError, nearest
 
 CELLS = ("rnn", "rnn_relu", "lstm", "gru")
 GATES: Mapping[str, int] = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+OF_CELLS: Mapping[str, tuple[str, ...]] = {
+    "forget_bias": ("lstm",),
+    "cell_clip": ("lstm",),
+    "chrono_steps": ("lstm", "gru"),
+}
+"""Options of a network that some cells alone have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +142,11 @@ def _jsonable(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def without_effect(cell: str) -> tuple[str, ...]:
+    """The options of a network that this cell cannot use."""
+    return tuple(name for name, cells in OF_CELLS.items() if cell not in cells)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Network(Spec):
     """What is computed: the recurrent layers and what stands around them.
@@ -166,7 +177,12 @@ class Network(Spec):
     tied_embedding: the head reads with the embedding table as its weights (Inan et al. 2017, Press & Wolf 2017);
         language models only. Where `embedding_size` is not `hidden_size`, a linear layer stands between.
     zoneout: probability that a unit keeps its previous state in a step (Krueger et al. 2016). Usual: 0.05-0.15.
-    forget_bias: lstm only: the starting *sum* of the two biases of the forget gate; None gives 1.0.
+    forget_bias: lstm only: the starting *sum* of the two biases of the forget gate; None gives 1.0, where
+        `chrono_steps` does not say otherwise.
+    chrono_steps: lstm and gru: the longest memory, in steps, that units start with (chrono initialisation, Tallec &
+        Ollivier 2018). The biases of the gate that keeps the past (lstm: forget; gru: update) start at
+        ln(u), u drawn evenly from 1 to `chrono_steps` - 1, one per unit, and those of the lstm's input gate at
+        the negative. For answers that hang on one step far back; None: no. Usual: the sequences' length.
     cell_clip: lstm only: bound on the cell state, after each step; None: no bound. Usual: 3-50.
     layer_norm: normalise the gates inside the cell (Ba et al. 2016); slower, steadier with large learning rates.
     recurrent_init: "orthogonal" (Saxe et al. 2014, per gate) or "uniform" (±1/sqrt(hidden_size), as torch).
@@ -192,6 +208,7 @@ class Network(Spec):
     tied_embedding: bool = option(False, bool)
     zoneout: float = option(0.0, float, low=0.0, high=1.0, open_high=True, usual="0-0.15")
     forget_bias: float | None = option(None, float, optional=True, usual="0-2")
+    chrono_steps: int | None = option(None, int, low=3, optional=True, usual="the sequences' length")
     cell_clip: float | None = option(None, float, low=0.0, open_low=True, optional=True, usual="3-50")
     layer_norm: bool = option(False, bool)
     recurrent_init: str = option("orthogonal", str, choices=("orthogonal", "uniform"))
@@ -199,11 +216,16 @@ class Network(Spec):
 
     def validate(self) -> None:
         """Refuse options that the chosen cell or depth cannot use."""
-        for name in ("forget_bias", "cell_clip"):
-            if self.cell != "lstm" and getattr(self, name) is not None:
+        for name in without_effect(self.cell):
+            if getattr(self, name) is not None:
+                cells = " and ".join(map(repr, OF_CELLS[name]))
                 raise SpecError(
-                    f"{name} has no effect with cell={self.cell!r}: only 'lstm' has it; leave it out"
+                    f"{name} has no effect with cell={self.cell!r}: only {cells} can use it; leave it out"
                 )
+        if self.chrono_steps is not None and self.forget_bias is not None:
+            raise SpecError(
+                "forget_bias has no effect with chrono_steps, which draws the forget gate's biases; leave one out"
+            )
         if self.num_layers == 1 and self.dropout:
             raise SpecError(
                 f"dropout={self.dropout:g} has no effect with num_layers=1: it stands between layers; "
@@ -221,7 +243,7 @@ class Network(Spec):
         return self.replace(
             dropout=self.dropout if self.dropout is not None else (0.3 if self.num_layers > 1 else 0.0),
             forget_bias=(1.0 if self.forget_bias is None else self.forget_bias)
-            if self.cell == "lstm"
+            if self.cell == "lstm" and self.chrono_steps is None
             else None,
         )
 

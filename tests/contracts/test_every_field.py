@@ -38,6 +38,7 @@ NETWORK: dict[str, tuple[dict[str, Any], Any]] = {
     "tied_embedding": ({}, True),
     "zoneout": ({}, 0.5),
     "forget_bias": ({}, 0.0),
+    "chrono_steps": ({}, 50),
     "cell_clip": ({}, 0.01),
     "layer_norm": ({}, True),
     "recurrent_init": ({}, "uniform"),

@@ -11,6 +11,7 @@ import typer
 from recurra.cli import options as o
 from recurra.cli.output import print_json, progress_kind, say
 from recurra.errors import SpecError, nearest
+from recurra.spec import without_effect
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "rnn": {"cell": "rnn"},
@@ -166,9 +167,8 @@ def _names(networks: str) -> list[str]:
 
 def _with(chosen: o.Choices, name: str) -> o.Choices:
     network: dict[str, Any] = {"bidirectional": False, **chosen.network, **NETWORKS[name]}
-    if network["cell"] != "lstm":
-        # These two belong to the lstm alone; a comparison keeps them for the rows that can use them.
-        network = {k: v for k, v in network.items() if k not in ("forget_bias", "cell_clip")}
+    # What some cells alone have, a comparison keeps for the rows that can use it.
+    network = {k: v for k, v in network.items() if k not in without_effect(network["cell"])}
     return o.Choices(
         data=chosen.data, network=network, training=chosen.training, input=chosen.input, task=chosen.task
     )

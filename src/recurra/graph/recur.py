@@ -94,11 +94,18 @@ class Recur(Node):
 
     def _bias(self) -> Init:
         forget, size = self.network.forget_bias, self.network.hidden_size
+        span = self.network.chrono_steps
 
-        def start(_: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        def start(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
             bias = np.zeros(shape, dtype=np.float32)
             if forget is not None:
                 bias[size : 2 * size] = forget
+            if span is not None:
+                # The lstm's forget gate and the gru's update gate both stand second and keep the past.
+                keep = np.log(generator.uniform(1.0, span - 1.0, size))
+                bias[size : 2 * size] = keep
+                if self.has_cells:
+                    bias[:size] = -keep
             return bias
 
         return start

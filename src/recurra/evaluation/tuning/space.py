@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recurra.spec import Network, Training
+from recurra.spec import Network, Training, without_effect
 from recurra.tasks.estimator import SequenceEstimator
 
 
@@ -72,8 +72,7 @@ def applied(estimator: SequenceEstimator, options: Mapping[str, Any]) -> Sequenc
     if network.get("num_layers", asked.num_layers) == 1:
         dropout = network.pop("dropout", None)
         network |= {"dropout": None} | ({} if dropout is None else {"output_dropout": dropout})
-    if network.get("cell", asked.cell) != "lstm":
-        network |= {"forget_bias": None, "cell_clip": None}
+    network |= dict.fromkeys(without_effect(network.get("cell", asked.cell)))
     made.set_params(**{f"network__{name}": value for name, value in network.items()})
     return made.set_params(**{f"training__{name}": value for name, value in training.items()})
 

@@ -56,7 +56,7 @@ def vanishing(evidence: Evidence) -> Finding | None:
         return None
     best = max(short, key=lambda reach: reach.memory or 0)
     plain = evidence.cell in ("rnn", "rnn_relu")
-    cure = "Use cell='lstm' or 'gru', " if plain else "Raise forget_bias (about log of the length), "
+    cure = "Use cell='lstm' or 'gru', " if plain else f"Set chrono_steps={evidence.length:.0f}, "
     return Finding(
         name="vanishing gradients",
         level="problem",

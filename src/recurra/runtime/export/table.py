@@ -88,6 +88,7 @@ WITHOUT_TRACE = (
     "locked_dropout",
     "weight_dropout",
     "forget_bias",
+    "chrono_steps",
     "recurrent_init",
 )
 """Options of a network that act in training alone, or on what the weights start from."""
