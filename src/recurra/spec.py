@@ -301,6 +301,12 @@ class Training(Spec):
         Merity et al. 2018). Usual: 0-2.
     slowness_penalty: factor of the mean square of its change from step to step (TAR). Usual: 0-1.
     average: "sequences" or "tokens": what the loss is a mean over.
+    average_weights: None: the weights after the last step are scored, kept and stored; "tail": from the epoch on in
+        which `monitor` is worse than its best of more than `average_after` epochs before, the mean of the weights of
+        all later steps instead (NT-ASGD with sgd, Merity et al. 2018); "exponential": a mean that forgets, from
+        the first step on. Steps themselves are the same, bit for bit. Costs one more copy of the weights.
+    average_after: epochs; tail only; None gives 5. Usual: 3-10.
+    average_decay: what the mean keeps of itself at each step; exponential only; None gives 0.999. Usual: 0.99-0.9999.
     bucket: whether sequences of like length are batched together (shuffled reproducibly).
     max_seconds: stop after this time, with the best weights; None: no bound.
     max_bad_steps: non-finite steps in a row before the run ends with the last good state.
@@ -344,6 +350,11 @@ class Training(Spec):
     activation_penalty: float = option(0.0, float, low=0.0, usual="0-2")
     slowness_penalty: float = option(0.0, float, low=0.0, usual="0-1")
     average: str = option("sequences", str, choices=("sequences", "tokens"))
+    average_weights: str | None = option(None, str, choices=("tail", "exponential"), optional=True)
+    average_after: int | None = option(None, int, low=1, optional=True, usual="3-10")
+    average_decay: float | None = option(
+        None, float, low=0.0, high=1.0, open_low=True, open_high=True, optional=True, usual="0.99-0.9999"
+    )
     bucket: bool = option(True, bool)
     max_seconds: float | None = option(None, float, low=0.0, open_low=True, optional=True)
     max_bad_steps: int = option(10, int, low=1)
@@ -365,6 +376,11 @@ class Training(Spec):
                 raise SpecError(
                     f"{name} has no effect with schedule={self.schedule!r}; use 'step' or 'plateau'"
                 )
+        for name, kind in (("average_after", "tail"), ("average_decay", "exponential")):
+            if getattr(self, name) is not None and self.average_weights != kind:
+                raise SpecError(
+                    f"{name} has no effect with average_weights={self.average_weights!r}; use {kind!r}"
+                )
         if self.warmup and self.schedule == "one_cycle":
             raise SpecError("warmup has no effect with schedule='one_cycle', which has its own; leave it out")
         if self.clip_by != "norm" and self.gradient_clip is None:
@@ -383,6 +399,8 @@ class Training(Spec):
             momentum=(self.momentum or 0.0) if self.optimizer in ("sgd", "rmsprop") else None,
             decay_every=(self.decay_every or 3) if decays else None,
             decay_factor=(self.decay_factor or 0.5) if decays else None,
+            average_after=(self.average_after or 5) if self.average_weights == "tail" else None,
+            average_decay=(self.average_decay or 0.999) if self.average_weights == "exponential" else None,
         )
 
 

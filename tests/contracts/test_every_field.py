@@ -71,6 +71,12 @@ TRAINING: dict[str, tuple[dict[str, Any], Any]] = {
     "activation_penalty": ({}, 2.0),
     "slowness_penalty": ({}, 2.0),
     "average": ({}, "tokens"),
+    "average_weights": ({}, "exponential"),
+    "average_after": (
+        {"average_weights": "tail", "epochs": 8, "learning_rate": 0.3, "restore_best": False},
+        1,
+    ),
+    "average_decay": ({"average_weights": "exponential"}, 0.5),
     "bucket": ({}, False),
     "max_seconds": ({"epochs": 50}, 0.01),
     "max_bad_steps": ({}, 3),

@@ -52,6 +52,12 @@ def forgotten(*names: str) -> Iterator[None]:
             setattr(state, name, 0)
         if "carried" in names:
             state.carried = []
+        if "average" in names:
+            assert state.average is not None
+            state.average.means, state.average.count = {}, 0
+        if "scores" in names:
+            assert state.average is not None
+            state.average.scores = []
         return state
 
     with pytest.MonkeyPatch.context() as patch:

@@ -15,6 +15,9 @@ from training.toy import Toy, fitted_to_compare
 
 BASE = Training(epochs=3, batch_size=8, learning_rate=0.02)
 
+TAIL = {
+    "average_weights": "tail", "epochs": 8, "learning_rate": 3.0, "optimizer": "sgd", "restore_best": False
+}  # fmt: skip
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "epochs": ({}, {"epochs": 2}),
     "batch_size": ({}, {"batch_size": 9}),
@@ -38,6 +41,9 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "class_weight": ({}, {"class_weight": "balanced"}),
     "label_smoothing": ({}, {"label_smoothing": 0.1}),
     "average": ({}, {"average": "tokens"}),
+    "average_weights": ({}, {"average_weights": "exponential"}),
+    "average_after": (TAIL, {"average_after": 1}),
+    "average_decay": ({"average_weights": "exponential"}, {"average_decay": 0.5}),
     "bucket": ({}, {"bucket": False}),
     "max_seconds": ({}, {"max_seconds": 1e-6}),
     "diagnose": ({}, {"diagnose": True}),

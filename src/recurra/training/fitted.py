@@ -13,7 +13,7 @@ class Fitted:
     """The outcome of `fit`.
 
     parameters: the weights to use: those of the best epoch, or the last ones with `restore_best=False`.
-    last_parameters: the weights after the last step.
+    last_parameters: the weights after the last step, or their average as it was then.
     best_epoch: from 1; 0 where no epoch was finished with finite weights and a finite score: `parameters`
         are then the last ones known to be good. best_score: of `monitor` in that epoch; None with epoch
         0.

@@ -9,6 +9,7 @@ from typing import Any
 
 from recurra.errors import DivergedError
 from recurra.spec import Training
+from recurra.training.averaging import Average
 from recurra.training.batches import mixed_seed, steps_of_epoch
 from recurra.training.callbacks import Callback, EpochEvent, StepEvent
 from recurra.training.diagnosing import Collector, copies
@@ -53,6 +54,7 @@ class Loop:
             monitor=Monitor.of(problem, training),
             base_rate=math.nan if isinstance(rate, str) else rate,
             good=snapshot(self.parameters),
+            average=Average.of(training),
         )
         self._mark = time.monotonic()
         self._asked = False
@@ -132,6 +134,8 @@ class Loop:
             self._keep_good()
             scale = clip_gradients(self.parameters, training.gradient_clip, training.clip_by, norm)
             self.optimizer.step(rate, scale)
+            if state.average is not None:
+                state.average.add(self.parameters)
         # An epoch of one step is a language model's: people count its windows.
         place = (state.step + 1, steps) if steps > 1 else (state.window + 1, windows)
         event = self._recorded(done, norm, layers, rate, batches, place, skipped=not good)
@@ -208,9 +212,9 @@ class Loop:
         return event
 
     def _score_epoch(self, *, partial: bool = False) -> None:
-        """Score the weights as they are, keep them if they are the best, and record the epoch."""
+        """Score the weights as they are (or their average), keep them if they are the best, and record the epoch."""
         state = self.state
-        weights = snapshot(self.parameters)
+        weights = self._weights()
         split, scores = self.scores(weights) if all_finite(weights) else ("validation", {})
         usable = math.isfinite(scores.get("loss", math.nan))
         score = state.monitor.read(scores) if usable else math.nan
@@ -219,6 +223,8 @@ class Loop:
             state.best = weights
         if not partial:
             state.monitor.cut_if_plateau(self.training)
+            if state.average is not None:
+                state.average.heed(score, higher=state.monitor.higher)
         record: dict[str, Any] = {"epoch": state.epoch + 1, "step": state.total, **state.tally.record()}
         record |= {f"{split}_{name}": value for name, value in scores.items()}
         record |= {"seconds": self.seconds(), "best": improved, "partial": partial}
@@ -231,6 +237,11 @@ class Loop:
             parameters=weights,
         )
         self._tell(lambda callback: callback.on_epoch(event))
+
+    def _weights(self) -> Snapshot:
+        """Copies of what is scored and kept: the weights, or their average once that has begun."""
+        average = self.state.average
+        return snapshot(self.parameters if average is None else average.weights(self.parameters))
 
     def scores(self, weights: Snapshot) -> tuple[str, dict[str, float]]:
         """Return the validation scores, or those of the training split where there is no validation."""
@@ -257,7 +268,7 @@ class Loop:
     def fitted(self, stopped_by: str) -> Fitted:
         """Return the outcome as it is now."""
         state = self.state
-        last = snapshot(self.parameters)
+        last = self._weights()
         chosen = state.best if state.best is not None and self.training.restore_best else last
         if not all_finite(chosen):
             chosen = state.best or state.good

@@ -24,8 +24,8 @@ COPIES = 5
 class MemoryEstimate:
     """Bytes that training adds to the process at its peak.
 
-    parameters: with gradients, optimizer slots and kept copies; batch: what the largest batch keeps for
-    its backward pass; tokens: of that batch (of one window, where it is trained in windows).
+    parameters: with gradients, optimizer slots, an average and kept copies; batch: what the largest batch keeps
+    for its backward pass; tokens: of that batch (of one window, where it is trained in windows).
     """
 
     parameters: int
@@ -50,7 +50,7 @@ def estimate_memory(problem: Problem, training: Training) -> MemoryEstimate:
         seed=training.seed,
     )
     tokens = max(_window_tokens(problem, index) for step in steps for index in step)
-    copies = COPIES + SLOTS[training.optimizer]
+    copies = COPIES + SLOTS[training.optimizer] + (training.average_weights is not None)
     return MemoryEstimate(
         parameters=4 * numbers * copies, batch=tokens * problem.bytes_per_token(), tokens=tokens
     )

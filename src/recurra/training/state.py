@@ -12,6 +12,7 @@ import torch
 
 from recurra.errors import CorruptBundleError
 from recurra.ragged import Array
+from recurra.training.averaging import Average
 from recurra.training.gradients import Parameters
 from recurra.training.history import History
 from recurra.training.monitor import Monitor
@@ -63,8 +64,8 @@ class State:
     epoch, step, window: what comes next, from 0; `carried` holds the states for that window, per batch of
         the step.
     total: steps done, skipped ones among them. base_rate: the highest learning rate. good: the last
-        weights known to give finite losses; best: those of the best epoch. seconds: spent in training,
-        all sittings together.
+        weights known to give finite losses; best: those of the best epoch. average: of the weights, where one
+        was asked for. seconds: spent in training, all sittings together.
     """
 
     monitor: Monitor
@@ -79,6 +80,7 @@ class State:
     bad_in_row: int = 0
     tally: Tally = field(default_factory=Tally)
     best: Snapshot | None = None
+    average: Average | None = None
     seconds: float = 0.0
     history: History = field(default_factory=History)
 
@@ -93,6 +95,7 @@ class State:
         self.epoch, self.step, self.window, self.carried, self.tally = self.epoch + 1, 0, 0, [], Tally()
 
 
+AVERAGED = ("after", "floor", "count", "scores")
 PLAIN = ("base_rate", "epoch", "step", "window", "total", "bad_steps", "bad_in_row", "seconds")
 
 
@@ -105,12 +108,15 @@ def pack(
         arrays |= {f"slot/{key}/{name}": _view(tensor) for key, tensor in slots.items()}
     for kind, kept in (("best", state.best), ("good", state.good)):
         arrays |= {f"{kind}/{name}": value for name, value in (kept or {}).items()}
+    if state.average is not None:
+        arrays |= {f"average/{name}": _view(tensor) for name, tensor in state.average.means.items()}
     arrays |= {f"history/{name}": value for name, value in state.history.arrays().items()}
     record: dict[str, Any] = {name: getattr(state, name) for name in PLAIN}
     record |= {
         "updates": optimizer.steps,
         "monitor": asdict(state.monitor),
         "tally": asdict(state.tally),
+        "average": state.average and {name: getattr(state.average, name) for name in AVERAGED},
         "epochs": state.history.epochs,
         "layers": list(state.history.layers),
         "probes": state.history.probes,
@@ -148,12 +154,25 @@ def _unpacked(
         tally=Tally(**record["tally"]),
         good=_group(arrays, "good/"),
         best=_group(arrays, "best/") or None,
+        average=_average(record.get("average"), arrays, parameters),
         history=History.restored(
             record["epochs"], record["layers"], _group(arrays, "history/"), record.get("probes", ())
         ),
         carried=_unpacked_tree(record["carried"], arrays, device),
         **{name: record[name] for name in PLAIN},
     )
+
+
+def _average(
+    record: Mapping[str, Any] | None, arrays: Mapping[str, Array], parameters: Parameters
+) -> Average | None:
+    if record is None:
+        return None
+    average = Average(**{name: record[name] for name in AVERAGED})
+    if average.count:
+        average.means = {name: torch.empty_like(value).detach() for name, value in parameters.items()}
+        restore(average.means, _group(arrays, "average/"))
+    return average
 
 
 def _group(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
