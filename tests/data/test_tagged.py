@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 
 import recurra as rc
+from recurra.data.sentences import Sentence
 from recurra.errors import DataError
 from shared import shared_data
 
@@ -44,6 +46,37 @@ def test_conllu_has_its_words_without_contractions_and_empty_nodes(tmp_path):
     assert lemmas.targets[1] == ["UH"]
     several = rc.read(tmp_path / "a.conllu", task="tagger", target=["upos", "feats"])
     assert several.targets[0][0] == ("PRON", "Case=Nom")
+
+
+def test_words_of_conllu_know_their_place_in_the_text_as_it_was_written(tmp_path):
+    sentence, other = rc.read(write(tmp_path / "a.conllu", CONLLU), task="tagger").inputs
+    assert (sentence.text, other.text) == ("I don't know.", "Yes")
+    assert [sentence.text[begin:end] for begin, end in sentence.spans] == ["I", "do", "n't", "know", "."]
+    lemmas = rc.read(tmp_path / "a.conllu", task="tagger", input="lemma").inputs[0]
+    assert (lemmas[2], lemmas.text, lemmas.spans[2]) == ("not", "I don't know.", (2, 7))
+    again = pickle.loads(pickle.dumps(sentence))
+    assert (again, again.text, again.spans) == (sentence, sentence.text, sentence.spans)
+
+
+@pytest.mark.parametrize("name", ["ud_english_ewt", "ud_telugu_mtg", "ud_uyghur_udt"])
+def test_texts_of_real_treebanks_are_those_of_their_comments(name):
+    (path,) = shared_data(name).glob("*-test.conllu.gz")
+    said = [
+        line[len("# text = ") :]
+        for line in gzip.decompress(path.read_bytes()).decode().split("\n")
+        if line.startswith("# text = ")
+    ]
+    found = rc.read(path, task="tagger").inputs
+    same = [sentence.text == text.strip() for sentence, text in zip(found, said, strict=True)]
+    assert sum(same) >= 0.99 * len(same), [t for t, ok in zip(said, same, strict=True) if not ok][:3]
+    for sentence in found:
+        assert all(begin < end for begin, end in sentence.spans)
+
+
+def test_places_that_do_not_fit_are_refused():
+    for spans in ([(0, 1)], [(0, 1), (0, 9)], [(2, 3), (0, 1)]):
+        with pytest.raises(DataError, match="one place inside the text per word, in order"):
+            Sentence(["a", "b"], "a b", spans)
 
 
 @pytest.mark.parametrize("ending", [b"\n\n", b"", b"\r\n"])

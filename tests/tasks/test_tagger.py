@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import recurra as rc
+from recurra.data.sentences import Sentence
 from recurra.data.step_targets import UNLABELLED, UNSEEN, StepLabels
 from recurra.errors import DataError, SpecError
 from recurra.ragged import Ragged
@@ -198,6 +199,16 @@ def test_records_tell_where_words_stand(tagger):
     assert found == [("el", 0, 2), ("gato", 3, 7), (",", 7, 8), ("comi", 9, 13)]
     assert record["steps"][0]["label"] == "DET"
     assert 0 < record["steps"][0]["probability"] <= 1
+
+
+def test_records_of_a_sentence_tell_where_words_stand_in_what_was_written(tagger):
+    sentence = Sentence(["el", "gato", "!"], "el gato!", [(0, 2), (3, 7), (7, 8)])
+    (record,) = tagger.predictor_.records([sentence])
+    assert record["text"] == "el gato!"
+    assert [(step["begin"], step["end"]) for step in record["steps"]] == [(0, 2), (3, 7), (7, 8)]
+    (plain,) = tagger.predictor_.records([list(sentence)])
+    assert (plain["steps"][2]["begin"], "text" in plain) == (8, False)
+    assert [step["label"] for step in plain["steps"]] == [step["label"] for step in record["steps"]]
 
 
 def test_long_sequences_of_one_direction_are_read_in_stretches(monkeypatch):

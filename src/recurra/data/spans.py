@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recurra.data.sentences import Sentence
 from recurra.errors import DataError
 
 
@@ -31,8 +32,8 @@ class TokenCutter:
         return [(text[begin:end], begin, end) for _, (begin, end) in self._cut(text)]
 
 
-def span_tags(text: str, spans: Any, cut: TokenCutter, where: str) -> tuple[list[str], list[Any], Odd]:
-    """The tokens of a text and their BIO tags.
+def span_tags(text: str, spans: Any, cut: TokenCutter, where: str) -> tuple[Sentence, list[Any], Odd]:
+    """The tokens of a text, in the text, and their BIO tags.
 
     A span that begins or ends inside a token takes the whole token; one that shares a token with an earlier span
     (the earlier and longer go first) or holds no token is left out. Both are counted. Raises DataError for spans that
@@ -49,7 +50,8 @@ def span_tags(text: str, spans: Any, cut: TokenCutter, where: str) -> tuple[list
         odd.widened += tokens[inside[0]][1] < begin or tokens[inside[-1]][2] > end
         for place, i in enumerate(inside):
             tags[i] = f"{'I' if place else 'B'}-{label}"
-    return [token for token, _, _ in tokens], list(tags), odd
+    words = Sentence((token for token, _, _ in tokens), text, [(begin, end) for _, begin, end in tokens])
+    return words, list(tags), odd
 
 
 def _span(one: Any, length: int, where: str) -> tuple[int, int, str]:

@@ -10,8 +10,10 @@ list of as many tags (of tuples of tags, where several columns are asked for).
 | `.jsonl`, `.ndjson`, `.json` | each object is one | `tokens`, else `text` | `tags`, else `spans` |
 
 CoNLL-U: words are what has a whole number as id; the range before the words of a contraction ("2-3 don't") and
-empty nodes ("8.1") are no words and are left out. JSON: `tokens` and `tags` are lists; or `text` is a text and
-`spans` a list of [begin, end, label] or of objects with these keys, in characters: the BIO tags of its tokens.
+empty nodes ("8.1") are no words and are left out. The text of a sentence is put together again from the pieces as
+written and `SpaceAfter=No`, so that each word knows its place in it (`recurra.data.sentences.Sentence`). JSON:
+`tokens` and `tags` are lists; or `text` is a text and `spans` a list of [begin, end, label] or of objects with these
+keys, in characters: the BIO tags of its tokens.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from recurra.data.dataset import Dataset
 from recurra.data.files import Leaf, decode, part_of
 from recurra.data.formats import Format
 from recurra.data.roles import Columns, Request, as_list
+from recurra.data.sentences import Sentence, sentence_of
 from recurra.data.spans import TokenCutter, span_tags
 from recurra.data.tables import json_lines_table, split_lines
 from recurra.errors import DataError, nearest
@@ -33,6 +36,7 @@ from recurra.errors import DataError, nearest
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of CoNLL-U by name."""
 
+_FORM, _MISC = CONLLU.index("form"), CONLLU.index("misc")
 _JSON = (".jsonl", ".ndjson", ".json")
 _TABLES = (".csv", ".parquet", ".pq", ".npz", ".npy", ".ts")
 _BOUNDARY = "-DOCSTART-"
@@ -45,7 +49,7 @@ Tags: TypeAlias = "list[Any]"
 class _Found:
     """Sentences read so far, with the part that the file's name tells, and what was odd."""
 
-    words: list[list[str]] = field(default_factory=list)
+    words: list[Sequence[str]] = field(default_factory=list)
     tags: list[Tags] = field(default_factory=list)
     parts: list[str | None] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
@@ -108,6 +112,7 @@ def _read_columns(text: str, leaf: Leaf, form: Format, request: Request, found: 
     for block in _blocks(lines, comments=conllu):
         words: list[str] = []
         tags: Tags = []
+        written = _Written()
         for number, line in block.rows:
             cells = _cells(line, form.separator, conllu)
             if conllu:
@@ -117,15 +122,48 @@ def _read_columns(text: str, leaf: Leaf, form: Format, request: Request, found: 
             if conllu and not cells[0].isdecimal():
                 found.contractions += "-" in cells[0]
                 found.empty_nodes += "." in cells[0]
+                written.piece(cells)
                 continue
             _check_width(cells, places, f"{leaf.source}, line {number}")
             words.append(cells[places[0]])
+            if conllu:
+                written.word(cells, words[-1])
             chosen = [cells[place] for place in places[1]]
             tags.append(chosen[0] if len(chosen) == 1 else tuple(chosen))
         if words:
-            found.words.append(words)
+            found.words.append(written.sentence() if conllu else words)
             found.tags.append(tags)
             found.ids.append(block.name)
+
+
+class _Written:
+    """The pieces of a CoNLL-U sentence as they are written: words, and contractions of several words."""
+
+    def __init__(self) -> None:
+        self._tokens: list[tuple[list[str], str, bool]] = []
+        self._last = -1
+
+    def piece(self, cells: Sequence[str]) -> None:
+        """A line that is no word: the range of a contraction, whose words follow; an empty node is not written."""
+        begin, dash, end = cells[0].partition("-")
+        if dash and begin.isdecimal() and end.isdecimal():
+            self._tokens.append(([], cells[_FORM], _space_after(cells)))
+            self._last = int(end)
+
+    def word(self, cells: Sequence[str], word: str) -> None:
+        """A word, of the contraction before it or by itself; `word` is what is read of it."""
+        if int(cells[0]) <= self._last:
+            self._tokens[-1][0].append(word)
+        else:
+            self._tokens.append(([word], cells[_FORM], _space_after(cells)))
+
+    def sentence(self) -> Sentence:
+        """The words in the text."""
+        return sentence_of(self._tokens)
+
+
+def _space_after(cells: Sequence[str]) -> bool:
+    return "SpaceAfter=No" not in cells[_MISC].split("|")
 
 
 @dataclass(kw_only=True)
@@ -212,6 +250,7 @@ def _read_json(text: str, source: str, request: Request, found: _Found) -> None:
     for row in range(len(table)):
         item, tags = table.columns[inputs][row], table.columns[targets][row]
         where = f"{source}, {table.where(row)}" if source not in table.where(row) else table.where(row)
+        words: Sequence[str]
         if isinstance(item, str):
             cut = cut or TokenCutter()
             words, made, odd = span_tags(item, tags, cut, where)

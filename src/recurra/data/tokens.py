@@ -22,6 +22,7 @@ from recurra.data.encoder import (
     texts,
     truncated,
 )
+from recurra.data.sentences import Sentence
 from recurra.data.text import Words
 from recurra.data.tokenization import FORMS, UNK, most_frequent, normalized_form, sound, text_items
 from recurra.errors import CorruptBundleError, DataError
@@ -124,9 +125,11 @@ class _Reader:
             yield normalized_form(sound(item[begin:end]), self.spec.normalize)
 
     def places(self, item: str | Sequence[str]) -> list[tuple[str, int, int]]:
-        """Words as given, and where they begin and end; in a list of words: in the words joined by spaces."""
+        """Words as given, and where they begin and end in `text_of` them."""
         if isinstance(item, str):
             return [(item[begin:end], begin, end) for _, begin, end in self._words.tokens(item)]
+        if isinstance(item, Sentence):
+            return [(word, begin, end) for word, (begin, end) in zip(item, item.spans, strict=True)]
         found, begin = [], 0
         for word in item:
             found.append((word, begin, begin + len(word)))
@@ -214,8 +217,8 @@ class TokenEncoder(Encoder):
         return self._encoded([kept]), self._counted(memory, len(kept))
 
     def tokens(self, item: Any) -> list[tuple[str, int, int]]:
-        """The words of one sequence as given, and where each begins and ends (a list: joined by single spaces)."""
-        (checked,) = text_items([item], words=True)
+        """The words of one sequence as given, and where each begins and ends in the text (see `text_of`)."""
+        (checked,) = [item] if isinstance(item, Sentence) else text_items([item], words=True)
         return self._reader.places(checked)[: self.spec.max_length]
 
     def unknown_rate(self, inputs: Any) -> float:

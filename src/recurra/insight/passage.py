@@ -10,6 +10,7 @@ import numpy as np
 
 from recurra.data.encoder import UNKNOWN, Encoder
 from recurra.data.events import EventEncoder
+from recurra.data.sentences import text_of
 from recurra.data.text_encoders import TextEncoder
 from recurra.data.tokenization import UNK
 from recurra.data.tokens import WORDS, TokenEncoder
@@ -26,7 +27,7 @@ class Passage:
     tokens: T texts, one per step: of a text the piece as it stands there ("" for none), else the number of the step.
     channels: names of the C things that a step consists of: "token" of a text, the features of a signal, the
         features and the columns of events.
-    text: the text as given (lists of words joined by single spaces), None for other sequences.
+    text: the text as given (lists of words: see `recurra.data.sentences.text_of`), None for other sequences.
     spans: (T, 2) int64, where each token begins and ends in `text`, in characters; None for other sequences.
     numbers: (T, F) float32, the features as the model reads them (scaled: 0 is the training mean); None for texts.
     categories: column -> T texts, of events; an unknown one is "<unk>".
@@ -102,7 +103,7 @@ def begun(passage: Passage) -> Passage:
 
 def _text_passage(encoder: TextEncoder | TokenEncoder, item: Any) -> Passage:
     found = encoder.tokens(item)
-    text = item if isinstance(item, str) else " ".join(str(word) for word in item)
+    text = text_of(item)
     spans = np.asarray([(begin, end) for _, begin, end in found], dtype=np.int64).reshape(-1, 2)
     tokens = tuple(text[begin:end] or token for token, begin, end in found)
     unknown = tuple(step for step, (token, _, _) in enumerate(found) if token == UNK)

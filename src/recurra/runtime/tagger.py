@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra import kernels
+from recurra.data.sentences import Sentence
 from recurra.data.step_targets import UNLABELLED, StepNumbers, check_steps
 from recurra.data.tokens import WORDS, TokenEncoder
 from recurra.decoding.tags import TagRules, decode, free_chain, marginals, rules_of
@@ -199,8 +200,9 @@ class TaggerPredictor(Predictor):
     ) -> Iterator[dict[str, Any]]:
         """Per sequence `{"steps": [...]}`: a label with its probability, or a value, for every step.
 
-        Steps that are words also have "text", "begin" and "end", places of characters in the text as given (in a
-        list of words: in the words joined by single spaces).
+        Steps that are words also have "text", "begin" and "end", places of characters in the text as given (of a
+        `Sentence`, which CoNLL-U is read into, in the text that it was written as, which the record then holds as
+        "text"; of another list of words in the words joined by single spaces).
         """
         if coverage is not None:
             raise SpecError("a tagger promises no coverage yet; leave coverage out")
@@ -214,7 +216,7 @@ class TaggerPredictor(Predictor):
                     {"text": _text(item, place, word), "begin": word[1], "end": word[2], **step}
                     for place, (word, step) in enumerate(zip(words, found, strict=True))
                 ]
-            yield {"steps": found}
+            yield {"text": item.text, "steps": found} if isinstance(item, Sentence) else {"steps": found}
 
     def score(self, inputs: Any, targets: Any, static: Any = None) -> float:
         """Accuracy over all tagged steps; of numbers R²."""
