@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--language-epochs", type=int, default=4)
     parser.add_argument("--keep", type=Path, default=Path("fine-tuning"))
     chosen = parser.parse_args()
+    begin = time.perf_counter()
     data = rc.read(chosen.data)
     train, test = data.part("train"), data.part("test")
     donor = language_model(list(train.inputs), chosen.language_epochs, chosen.keep / "language-model")
@@ -84,8 +85,16 @@ def main() -> None:
     ]
     tuned, random = (np.mean([pair[place] for pair in pairs], axis=0) for place in (0, 1))
     found = paired_bootstrap(tuned, random)
-    record = {"rows": chosen.rows, "language_model": float(tuned.mean()), "random": float(random.mean())}
-    print(json.dumps({**record, "test": str(found)}))
+    record = {
+        "rows": chosen.rows,
+        "language_model": float(tuned.mean()),
+        "random": float(random.mean()),
+        "least_gain": found.interval[0],
+        "test": str(found),
+        "seed": f"0 to {chosen.seeds - 1}",
+        "seconds": round(time.perf_counter() - begin, 1),
+    }
+    print(json.dumps(record))
 
 
 if __name__ == "__main__":

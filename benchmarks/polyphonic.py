@@ -3,8 +3,9 @@
     python benchmarks/polyphonic.py ../shared/data/polyphonic_music [--seeds 1] [--set JSB_Chorales ...]
 
 Frames of 88 keys, the split of Boulanger-Lewandowski et al. 2012; the negative log-likelihood of a frame given all
-frames before it, summed over the keys, mean over all test frames, the first of each piece included. The published
-figures are those of Bai et al. 2018, who leave the first frame out.
+frames before it, summed over the keys, mean over all test frames: those that have one before them, as Bai et al. 2018
+count, whose LSTM and GRU are the published figures, and with the first of each piece. Settings were chosen by the
+validation pieces alone.
 """
 
 from __future__ import annotations
@@ -38,6 +39,15 @@ def pieces(matrix: Any) -> list[Any]:
     return [np.asarray(roll) for roll in matrix.reshape(-1)]
 
 
+def nats_per_frame(model: rc.FrameModel, rolls: list[Any]) -> tuple[float, float]:
+    """Mean over the frames that have one before them, and over all frames."""
+    found = model.predictor_.log_probabilities(rolls)
+    nats = -np.asarray(found.values, dtype=np.float64)
+    later = np.ones(len(nats), dtype=bool)
+    later[found.offsets[:-1]] = False
+    return float(nats[later].mean()), float(nats.mean())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,12 +68,14 @@ def main() -> None:
             )
             begin = time.perf_counter()
             made.fit(train, validation_data=valid, progress="lines")
+            later, every = nats_per_frame(made, test)
             record = {
                 "set": name,
                 "cell": chosen.cell,
                 "seed": seed,
-                "nats_per_frame": made.scores(test)["nats_per_frame"],
-                "validation": made.scores(valid)["nats_per_frame"],
+                "nats_per_frame": later,
+                "with_first_frames": every,
+                "validation": nats_per_frame(made, valid)[0],
                 "published": PUBLISHED[name],
                 "seconds": round(time.perf_counter() - begin, 1),
                 "epochs": made.fitted_.best_epoch,
