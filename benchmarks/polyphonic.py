@@ -24,12 +24,18 @@ import recurra as rc
 PUBLISHED = {"JSB_Chorales": 8.43, "Nottingham": 3.29}
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "JSB_Chorales": (
-        {"hidden_size": 200, "num_layers": 1, "output_dropout": 0.5, "weight_dropout": 0.3},
-        {"epochs": 60, "batch_size": 4, "sequence_length": 60, "learning_rate": 0.003},
+        {
+            "hidden_size": 300,
+            "num_layers": 1,
+            "output_dropout": 0.6,
+            "weight_dropout": 0.4,
+            "locked_dropout": True,
+        },
+        {"epochs": 80, "batch_size": 4, "sequence_length": 60, "learning_rate": 0.003},
     ),
     "Nottingham": (
-        {"hidden_size": 200, "num_layers": 1, "output_dropout": 0.3},
-        {"epochs": 40, "batch_size": 8, "sequence_length": 100, "learning_rate": 0.003},
+        {"hidden_size": 300, "num_layers": 1, "output_dropout": 0.4, "weight_dropout": 0.3},
+        {"epochs": 40, "batch_size": 8, "sequence_length": 100, "learning_rate": 0.004},
     ),
 }
 

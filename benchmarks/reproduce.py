@@ -220,10 +220,11 @@ def run_script(script: Script, data: Path, out: Path) -> bool:
     command = [sys.executable, file, *([str(place)] if script.data else []), *shlex.split(script.arguments)]
     out.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=out)
-    if done.returncode:
-        print(f"{script.name:<16} failed: {done.stderr.strip().splitlines()[-1]}", flush=True)
-        return False
     records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not records:
+        said = done.stderr.strip().splitlines() if done.returncode else []
+        print(f"{script.name:<16} failed: {said[-1] if said else 'it printed no figure'}", flush=True)
+        return False
     found = [record[script.score] for record in records]
     reached = sum(found) / len(found)
     met, goal = judged(reached, script.least, script.most)
