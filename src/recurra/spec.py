@@ -260,13 +260,16 @@ class Network(Spec):
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "plateau")
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 4000, 12, 60
+"""What "auto" epochs are: about so many steps, within these bounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Spec):
     """How the model is learnt.
 
-    epochs: passes over the training split. Usual: 5-50.
+    epochs: passes over the training split. Usual: 5-50. "auto": as many as make about 4,000 steps, from 12 to 60, so
+        that few sequences are read more often.
     batch_size: sequences per step at most. Usual: 16-128.
     batch_tokens: tokens per step at most, besides `batch_size`; None: no bound. A single longer sequence still
         makes a batch of its own.
@@ -322,7 +325,7 @@ class Training(Spec):
 
     section: ClassVar[str] = "training"
 
-    epochs: int = option(10, int, low=0, high=1_000_000, usual="5-50")
+    epochs: int | str = option(10, (int, str), low=0, high=1_000_000, usual="5-50")
     batch_size: int = option(32, int, low=1, high=1_000_000, usual="16-128")
     batch_tokens: int | None = option(None, int, low=1, optional=True)
     sequence_length: int | None = option(100, int, low=1, optional=True, usual="50-500")
@@ -367,6 +370,8 @@ class Training(Spec):
         """Refuse options that the chosen optimizer or schedule cannot use."""
         if isinstance(self.learning_rate, str) and self.learning_rate != "auto":
             raise SpecError(f"learning_rate must be a number above 0 or 'auto', got {self.learning_rate!r}")
+        if isinstance(self.epochs, str) and self.epochs != "auto":
+            raise SpecError(f"epochs must be a whole number or 'auto', got {self.epochs!r}")
         if self.momentum is not None and self.optimizer not in ("sgd", "rmsprop"):
             raise SpecError(
                 f"momentum has no effect with optimizer={self.optimizer!r}; use 'sgd' or 'rmsprop'"
@@ -391,6 +396,20 @@ class Training(Spec):
             raise SpecError(
                 "decay_recurrent has no effect with weight_decay=0; give a weight_decay or leave it out"
             )
+
+    @property
+    def passes(self) -> int:
+        """`epochs` as a number; raises SpecError where it is still "auto", which `planned` turns into one."""
+        if isinstance(self.epochs, str):
+            raise SpecError("epochs='auto' has no effect here; give a number of epochs")
+        return self.epochs
+
+    def planned(self, sequences: int) -> Training:
+        """Return the training with "auto" epochs turned into a number, for so many training sequences."""
+        if self.epochs != "auto":
+            return self
+        steps = max(1, math.ceil(sequences / (self.batch_size * self.accumulate)))
+        return self.replace(epochs=min(max(math.ceil(STEPS / steps), FEWEST_EPOCHS), MOST_EPOCHS))
 
     def resolved(self) -> Training:
         """Return the training with the optimizer- and schedule-dependent options filled in."""

@@ -43,6 +43,19 @@ def test_composed_and_decomposed_letters_are_the_same():
     assert one.columns["words"].tolist() == two.columns["words"].tolist()
 
 
+def test_beginnings_and_endings_are_looked_up_by_themselves():
+    encoder = rc.Tokens(min_count=1, affixes=2).fit([["Sings", "sang", "a"], ["rings"]])
+    assert encoder.spec.slots == ("begin1", "begin2", "end1", "end2")
+    assert set(encoder.affixes["end2"]) == {"<unk>", "gs"}  # of "ng" and "a" there is one each
+    batch = encoder.encode([["KINGS", "a", ""]])
+    known = encoder.affixes["end1"].index("s")
+    assert batch.columns["end1"].tolist() == [known, 0, 0]
+    assert batch.columns["end2"].tolist() == [encoder.affixes["end2"].index("gs"), 0, 0]
+    assert batch.columns["begin1"].tolist() == [0, 0, 0]
+    none = rc.Tokens(min_count=1, affixes=0).fit([["sings"]])
+    assert set(none.encode([["sings"]]).columns) == {"words"}
+
+
 def test_what_is_stored_gives_the_same_encoder():
     encoder = rc.Tokens(min_count=1, units=7).fit(SENTENCES)
     again = encoder_from_record(encoder.to_record(), encoder.files())

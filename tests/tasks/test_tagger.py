@@ -72,6 +72,30 @@ def chained() -> rc.Tagger:
     return trained().fit(*spans())
 
 
+def test_few_sentences_are_read_more_often(monkeypatch):
+    from recurra import spec
+
+    monkeypatch.setattr(spec, "STEPS", 60)
+    found = {}
+    for count in (40, 120):
+        training = rc.Tagger.default("training").replace(batch_size=10, learning_rate=0.01)
+        model = rc.Tagger(NET, training, INPUTS).fit(*sentences(count), validation_data=sentences(10, seed=1))
+        found[count] = len(model.history_.epochs)
+        assert model.training_.epochs == found[count]
+        assert model.notes_ == (f"{found[count]} epochs for {count} training sequences (epochs='auto')",)
+    assert found == {40: 15, 120: 12}
+
+
+def test_epochs_by_the_data_are_within_bounds():
+    training = rc.Training(epochs="auto", batch_size=32)
+    assert [training.planned(n).epochs for n in (1, 1051, 3394, 100_000)] == [60, 60, 38, 12]
+    assert rc.Training(epochs=7).planned(5).epochs == 7
+    with pytest.raises(SpecError, match="epochs must be a whole number or 'auto', got 'many'"):
+        rc.Training(epochs="many")
+    with pytest.raises(SpecError, match="epochs='auto' has no effect here"):
+        _ = training.passes
+
+
 def test_tags_are_learnt_and_unknown_words_are_known_by_their_letters(tagger):
     inputs, targets = sentences(30, seed=1)
     assert tagger.score(inputs, targets) > 0.97
@@ -310,13 +334,15 @@ def test_the_command_line_fits_scores_and_answers(tmp_path):
     ]
     data = str(tmp_path / "a.conll")
     command = ["fit", "tagger", data, "--input", "0", "--target", "-1", "-o", str(tmp_path / "m")]
-    run = CliRunner().invoke(app, [*command, *small])
+    run = CliRunner().invoke(app, [*command, "--conformal", "0.5", *small])
     assert run.exit_code == 0, run.output
     assert json.loads(run.stdout)["scores"]["span_f1"] > 0.5
     run = CliRunner().invoke(app, ["evaluate", str(tmp_path / "m"), data, "--json"])
     found = json.loads(run.stdout)
     assert (found["task"], found["rows"]) == ("tagger", 40)
-    assert {"accuracy", "span_f1", "sequence_accuracy"} <= set(found["scores"])
+    assert {"accuracy", "span_f1", "sequence_accuracy", "set_coverage"} <= set(found["scores"])
+    run = CliRunner().invoke(app, ["predict", str(tmp_path / "m"), "--text", "the dog", "--coverage", "0.5"])
+    assert all(set(step["set"]) <= {"O", "B-PER", "I-PER"} for step in json.loads(run.stdout)["steps"])
     run = CliRunner().invoke(app, ["predict", str(tmp_path / "m"), "--text", "the dog"])
     steps = json.loads(run.stdout)["steps"]
     assert [step["text"] for step in steps] == ["the", "dog"]
@@ -329,8 +355,8 @@ def test_the_command_line_fits_scores_and_answers(tmp_path):
         ),
         (["bench", bundle], "is a tagger"),
         (
-            ["fit", "tagger", data, "-o", str(tmp_path / "n"), "--conformal", "0.9"],
-            "promises no coverage yet",
+            ["fit", "tagger", data, "-o", str(tmp_path / "n"), "--conformal", "0.9", "--max-error", "0.1"],
+            "--max-error has no effect on a tagger",
         ),
     ):
         run = CliRunner().invoke(app, command)

@@ -112,7 +112,7 @@ MODEL = (
     *_flags("task", ("pooling", str, "max, mean, last or attention.")),
     *_flags(
         "training",
-        ("epochs", int, "Passes over the training split; usual 5-50."),
+        ("epochs", str, "Passes over the training split; usual 5-50; 'auto' by their number of sequences."),
         ("batch_size", int, "Sequences per step; usual 16-128."),
         ("learning_rate", str, "Usual 0.0001-0.01; 'auto' searches."),
         ("sequence_length", str, "Truncation of training sequences; 'none' for none."),
@@ -138,7 +138,7 @@ DIAGNOSE = _flags(
         "--diagnose",
     ),
 )
-_FREE = ("learning_rate", "sequence_length")
+_FREE = ("epochs", "learning_rate", "sequence_length")
 """Flags whose texts may stand for a number or for none."""
 
 

@@ -15,12 +15,12 @@ from recurra.errors import SpecError
 
 def check_promise(coverage: float | None, max_error: float | None, task: str) -> None:
     """Refuse what can promise nothing, before anything is trained."""
-    if coverage is not None and task == "tagger":
-        raise SpecError("a tagger promises no coverage yet; leave --conformal out")
     if coverage is not None and not 0 < coverage < 1:
         raise SpecError(f"--conformal must lie between 0 and 1, such as 0.9, got {coverage:g}")
     if max_error is not None and coverage is None:
         raise SpecError("--max-error has no effect without --conformal; give for example --conformal 0.9")
+    if max_error is not None and task != "classifier":
+        raise SpecError(f"--max-error has no effect on a {task}, which abstains from nothing; leave it out")
     if max_error is not None and not 0 < max_error < 1:
         raise SpecError(f"--max-error must lie between 0 and 1, such as 0.05, got {max_error:g}")
 

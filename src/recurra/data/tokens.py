@@ -32,6 +32,9 @@ from recurra.storage import dump_json
 
 WORDS, CHARACTERS = "words", "characters"
 
+RARE_AFFIX = 2
+"""Times that a beginning or an ending must occur in training to be looked up: rarer ones train the unknown one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens(InputSpec):
@@ -50,6 +53,9 @@ class Tokens(InputSpec):
     character_size: numbers per character. Usual: 16-64.
     units: of the LSTM that reads the characters, per direction. Usual: 25-100.
     max_characters: characters that are read of a word, the first and the last half of them. Usual: 20-100.
+    affixes: characters of the longest beginning and of the longest ending of a word that are looked up by themselves,
+        beside all shorter ones; 0: none. Endings tell much where few sentences are at hand to learn from. Usual: 0-5.
+    affix_size: numbers per beginning or ending. Usual: 8-16.
     word_dropout: probability that a word is looked up as unknown in training. Usual: 0-0.3.
     """
 
@@ -63,6 +69,8 @@ class Tokens(InputSpec):
     character_size: int = option(32, int, low=1, high=4096, usual="16-64")
     units: int = option(48, int, low=1, high=4096, usual="25-100")
     max_characters: int = option(40, int, low=2, usual="20-100")
+    affixes: int = option(4, int, low=0, high=20, usual="0-5")
+    affix_size: int = option(8, int, low=1, high=4096, usual="8-16")
     word_dropout: float = option(0.25, float, low=0.0, high=1.0, open_high=True, usual="0-0.3")
 
     def fit(self, inputs: Any, features: Any = None) -> TokenEncoder:
@@ -71,29 +79,40 @@ class Tokens(InputSpec):
         reader = _Reader(self)
         words: Counter[str] = Counter()
         characters: Counter[str] = Counter()
+        affixes = {slot: Counter[str]() for slot in self.slots}
         rows = reader.rows(inputs)
         if not rows:
             raise DataError("inputs must hold at least one sequence to learn from, got none")
         for row in rows:
             for word in row:
                 words[reader.looked_up(word)] += 1
+                for slot, affix in reader.affixes(word).items():
+                    affixes[slot][affix] += 1
                 characters.update(reader.spelling(word))
         return TokenEncoder(
             spec=self,
             words=most_frequent(words, min_count=self.min_count, max_size=self.max_size),
             characters=most_frequent(characters, min_count=1, max_size=None),
+            affixes={
+                slot: most_frequent(found, min_count=RARE_AFFIX, max_size=None)
+                for slot, found in affixes.items()
+            },
         )
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The columns of beginnings and endings, by their length."""
+        sizes = range(1, self.affixes + 1)
+        return (*(f"begin{size}" for size in sizes), *(f"end{size}" for size in sizes))
 
     @classmethod
     def restore(cls, record: Mapping[str, Any], files: Mapping[str, bytes]) -> TokenEncoder:
         """Build the encoder from what it wrote; raises CorruptBundleError."""
-        spec = restored_spec(cls, record)
+        spec: Any = restored_spec(cls, record)
         stored = read_json(files, ENCODER_FILE)
-        found = {
-            name: tuple(texts(expect(stored, name, list, ENCODER_FILE), f"{ENCODER_FILE}: {name}"))
-            for name in (WORDS, CHARACTERS)
-        }
-        for name, known in found.items():
+        found = {}
+        for name in (WORDS, CHARACTERS, *spec.slots):
+            known = tuple(texts(expect(stored, name, list, ENCODER_FILE), f"{ENCODER_FILE}: {name}"))
             if not known or known[0] != UNK or len(set(known)) != len(known):
                 raise CorruptBundleError(
                     f"{ENCODER_FILE}: {name} must be different texts that begin with {UNK!r}"
@@ -102,7 +121,9 @@ class Tokens(InputSpec):
                 raise CorruptBundleError(
                     f"{ENCODER_FILE} holds {len(known)} {name}, the record says {record[name]}"
                 )
-        return TokenEncoder(spec=spec, notes=restored_notes(record), **found)
+            found[name] = known
+        affixes = {slot: found.pop(slot) for slot in spec.slots}
+        return TokenEncoder(spec=spec, notes=restored_notes(record), affixes=affixes, **found)
 
 
 class _Reader:
@@ -140,6 +161,12 @@ class _Reader:
         """What a word is looked up as."""
         return word.lower() if self.spec.lowercase else word
 
+    def affixes(self, word: str) -> dict[str, str]:
+        """The beginnings and endings of a word, by their columns; a shorter word is its own."""
+        own, sizes = self.looked_up(word), range(1, self.spec.affixes + 1)
+        begins = {f"begin{size}": own[:size] for size in sizes}
+        return {**begins, **{f"end{size}": own[-size:] for size in sizes}}
+
     def spelling(self, word: str) -> str:
         """The characters that are read of a word: of a long one the first and the last half of the most."""
         most = self.spec.max_characters
@@ -161,15 +188,19 @@ class TokenEncoder(Encoder):
     spec: Any
     words: tuple[str, ...]
     characters: tuple[str, ...]
+    affixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     _reader: _Reader = field(init=False, repr=False)
     _word_ids: dict[str, int] = field(init=False, repr=False)
     _character_ids: dict[str, int] = field(init=False, repr=False)
+    _affix_ids: dict[str, dict[str, int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_reader", _Reader(self.spec))
         object.__setattr__(self, "_word_ids", {word: i for i, word in enumerate(self.words) if i})
         object.__setattr__(self, "_character_ids", {c: i for i, c in enumerate(self.characters) if i})
+        tables = {slot: {affix: i for i, affix in enumerate(row) if i} for slot, row in self.affixes.items()}
+        object.__setattr__(self, "_affix_ids", tables)
 
     @property
     def width(self) -> int:
@@ -181,7 +212,11 @@ class TokenEncoder(Encoder):
 
     @property
     def vocabularies(self) -> dict[str, int]:
-        return {WORDS: len(self.words), CHARACTERS: len(self.characters)}
+        return {name: len(known) for name, known in self._vocabularies.items()}
+
+    @property
+    def _vocabularies(self) -> dict[str, tuple[str, ...]]:
+        return {WORDS: self.words, CHARACTERS: self.characters, **self.affixes}
 
     @property
     def spelling(self) -> dict[str, Any]:
@@ -190,6 +225,7 @@ class TokenEncoder(Encoder):
         return {
             "character_size": spec.character_size,
             "units": spec.units,
+            "affix_size": spec.affix_size,
             "word_dropout": spec.word_dropout,
         }
 
@@ -206,8 +242,16 @@ class TokenEncoder(Encoder):
         known = self._character_ids
         parts = [known.get(character, UNKNOWN) for word in spelt for character in word]
         inner = Ragged(values=np.asarray(parts, dtype=np.int64), offsets=_offsets(map(len, spelt)))
-        column = np.asarray(ids, dtype=np.int64)
-        return Ragged(values=inner, offsets=_offsets(map(len, rows)), columns={WORDS: column})
+        columns = {WORDS: np.asarray(ids, dtype=np.int64), **self._looked_up_affixes(words)}
+        return Ragged(values=inner, offsets=_offsets(map(len, rows)), columns=columns)
+
+    def _looked_up_affixes(self, words: Sequence[str]) -> dict[str, Any]:
+        """Of all words the ids of their beginnings and endings, (N,) per column."""
+        each = [self._reader.affixes(word) for word in words]
+        return {
+            slot: np.asarray([known.get(found[slot], UNKNOWN) for found in each], dtype=np.int64)
+            for slot, known in self._affix_ids.items()
+        }
 
     def step(self, item: Any, memory: Memory | None = None) -> tuple[Ragged, Memory]:
         """Encode the next chunk of a text, which counts as set off by white space, or a list of words."""
@@ -228,10 +272,10 @@ class TokenEncoder(Encoder):
 
     def files(self) -> dict[str, bytes]:
         """`encoder.json`."""
-        return {ENCODER_FILE: dump_json({WORDS: list(self.words), CHARACTERS: list(self.characters)})}
+        return {ENCODER_FILE: dump_json({name: list(known) for name, known in self._vocabularies.items()})}
 
     def _content(self) -> dict[str, Any]:
-        return {WORDS: len(self.words), CHARACTERS: len(self.characters)}
+        return self.vocabularies
 
 
 def _offsets(lengths: Any) -> Any:

@@ -7,7 +7,7 @@ it into the rule of that coverage (`ClassSets`, `LabelSets` or `NumberIntervals`
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,13 +15,22 @@ import numpy as np
 
 from recurra.errors import DataError, SpecError
 from recurra.metrics.abstention import Abstention, calibrate_abstention
-from recurra.metrics.checks import Booleans, Floats, Labels, as_outcomes, as_probabilities, undefined
+from recurra.metrics.checks import (
+    Booleans,
+    Floats,
+    Integers,
+    Labels,
+    as_outcomes,
+    as_probabilities,
+    undefined,
+)
 from recurra.metrics.conformal import (
     COVERAGE,
     ClassSets,
     NumberIntervals,
     checked_coverage,
     class_scores,
+    grouped_order_statistic,
     number_scores,
     order_statistic,
 )
@@ -52,9 +61,10 @@ class Conformal:
 
     kind: "classes", "labels" (several per sequence) or "numbers". method: "lac" or "aps" for classes, see
         `ClassSets`; "outer" for labels; "absolute" for numbers.
-    coverage: what was asked for; `at` takes others. rows: how many it was calibrated on.
-    levels: the coverages that thresholds are kept for; thresholds: per column of the target (one for classes
-        and labels) the threshold at each level, infinite where the rows are too few.
+    coverage: what was asked for; `at` takes others. rows: how many it was calibrated on; where every step has an
+        answer, these are sequences, and the coverage is that of the steps of a sequence, on average.
+    levels: the coverages that thresholds are kept for; thresholds: per column of the target (of classes and labels
+        there is one, or several columns of tags) the threshold at each level, infinite where the rows are too few.
     abstention: the rule to keep silent by, where an error rate was asked for (one class per sequence).
     """
 
@@ -66,8 +76,12 @@ class Conformal:
     thresholds: tuple[tuple[float, ...], ...]
     abstention: Abstention | None = None
 
-    def at(self, coverage: float | None = None) -> ClassSets | LabelSets | NumberIntervals:
+    def at(
+        self, coverage: float | None = None, *, column: int = 0
+    ) -> ClassSets | LabelSets | NumberIntervals:
         """Return the rule for a coverage: the one that was asked for at calibration, or any whole per cent.
+
+        column: of several columns of tags, the one that is meant.
 
         Raises SpecError for a coverage that no threshold is kept for. Too few calibration rows for it: full sets
         or infinite intervals, and a `MetricWarning`.
@@ -87,7 +101,7 @@ class Conformal:
             return LabelSets(threshold=found[0], coverage=level, rows=self.rows)
         assert self.method in ("lac", "aps")
         method: Any = self.method
-        return ClassSets(method=method, threshold=found[0], coverage=level, rows=self.rows)
+        return ClassSets(method=method, threshold=found[column], coverage=level, rows=self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, which has no infinity: it is written as the text "inf"."""
@@ -153,15 +167,38 @@ def conformal_numbers(y_true: Any, y_pred: Any, *, coverage: float = COVERAGE) -
     return _record("numbers", "absolute", number_scores(y_true, y_pred), coverage, None)
 
 
-def _record(kind: Any, method: Any, scores: Floats, coverage: float, silent: Abstention | None) -> Conformal:
+def conformal_steps(
+    scores: Floats, offsets: Integers, *, kind: Literal["classes", "numbers"], method: Any, coverage: float
+) -> Conformal:
+    """Calibrate sets or intervals for every step of a sequence; see `grouped_order_statistic` for the promise.
+
+    scores: (N, K) how strange the truth of each step and column is (`class_scores`, `number_scores`), of the steps
+    whose truth is known; offsets: (S + 1,) where those of each sequence begin.
+    """
+
+    def found(column: Floats, level: float) -> float:
+        return grouped_order_statistic(column, offsets, level)
+
+    return _record(kind, method, scores, coverage, None, found, int(np.sum(np.diff(offsets) > 0)))
+
+
+def _record(
+    kind: Any,
+    method: Any,
+    scores: Floats,
+    coverage: float,
+    silent: Abstention | None,
+    quantile: Callable[[Floats, float], float] = order_statistic,
+    rows: int | None = None,
+) -> Conformal:
     asked = checked_coverage(coverage)
     levels = tuple(sorted({*LEVELS, asked}))
-    thresholds = tuple(tuple(order_statistic(column, level) for level in levels) for column in scores.T)
+    thresholds = tuple(tuple(quantile(column, level) for level in levels) for column in scores.T)
     found = Conformal(
         kind=kind,
         method=method,
         coverage=asked,
-        rows=len(scores),
+        rows=len(scores) if rows is None else rows,
         levels=levels,
         thresholds=thresholds,
         abstention=silent,

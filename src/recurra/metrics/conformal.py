@@ -7,7 +7,8 @@ record; the record turns new predictions into sets or intervals, and goes into a
 The promise (Vovk, Gammerman & Shafer 2005; Lei et al. 2018): if calibration and new rows are exchangeable,
 the truth is inside with a chance of at least `coverage`, and of at most coverage + 1 / (n + 1) where no two
 of the n calibration scores tie. It holds on average over rows, not for each kind of row, and not under drift;
-of a series, or of tokens of one sequence, the unit that is exchangeable is the series or the sequence.
+of a series, or of tokens of one sequence, the unit that is exchangeable is the series or the sequence: there
+`grouped_order_statistic` counts sequences, and the promise is about the share of a new sequence's steps.
 """
 
 from __future__ import annotations
@@ -207,6 +208,26 @@ def order_statistic(scores: Floats, coverage: float) -> float:
     """
     rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else math.inf
+
+
+def grouped_order_statistic(scores: Floats, offsets: Integers, coverage: float) -> float:
+    """Return the least threshold that holds, on average over the sequences, the share `coverage` of their steps.
+
+    scores: (N,) of the steps of all sequences; sequence i has those from offsets[i] to offsets[i + 1]. Every
+        sequence has the same say, whatever its length, and the new one, of which nothing is known, has it as well
+        and counts as wholly outside: if calibration sequences and a new one are exchangeable, the expected share of
+        its steps inside is at least `coverage` (Dunn, Wasserman & Ramdas 2022; the risk control of Angelopoulos et
+        al. 2022). Steps of one sequence may depend on each other. Sequences of one step: `order_statistic`.
+
+    Sequences without steps have no say. Infinite where there are too few.
+    """
+    lengths = np.diff(offsets)
+    some = int(np.sum(lengths > 0))
+    shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths) / (some + 1)
+    order = np.argsort(scores, kind="stable")
+    held = np.cumsum(shares[order])
+    place = int(np.searchsorted(held, coverage - 1e-9))
+    return float(scores[order[place]]) if place < len(scores) else math.inf
 
 
 def checked_coverage(coverage: float) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from recurra.errors import DataError, StateError
 from recurra.ragged import Array
+from recurra.runtime.promised_steps import with_sets
 from recurra.runtime.state import Remembered, state_bytes, state_record
 from recurra.runtime.stream import remembered, watched_layers
 
@@ -33,10 +34,16 @@ class StepStream:
     """
 
     def __init__(
-        self, predictor: TaggerPredictor, *, look_ahead: int | None = None, watch: bool = False
+        self,
+        predictor: TaggerPredictor,
+        *,
+        look_ahead: int | None = None,
+        watch: bool = False,
+        coverage: float | None = None,
     ) -> None:
         predictor.encoder.check_stream()
         self._predictor, self._look_ahead, self._watch = predictor, look_ahead, watch
+        self._coverage = coverage
         self._stepping = predictor.stepping(look_ahead=look_ahead, watch=watch)
         self._begin()
 
@@ -109,11 +116,18 @@ class StepStream:
             return
         predictor = self._predictor
         if predictor.numeric:
-            yield from predictor.records_of(outputs[:count])
+            yield from self._with_sets(list(predictor.records_of(outputs[:count])), outputs[:count])
             return
         codes, tables = predictor.continued(np.ascontiguousarray(outputs), self._before, ended=ended)
         self._before = tuple(codes[count - 1].tolist())
-        yield from predictor.tag_records(codes[:count], [table[:count] for table in tables])
+        records = predictor.tag_records(codes[:count], [table[:count] for table in tables])
+        yield from self._with_sets(list(records), outputs[:count])
+
+    def _with_sets(self, records: list[dict[str, Any]], outputs: Array) -> list[dict[str, Any]]:
+        if self._coverage is None:
+            return records
+        sets = self._predictor.sets_of(np.ascontiguousarray(outputs), self._coverage)
+        return with_sets(records, sets)
 
     @property
     def layers(self) -> dict[str, dict[str, Array]]:

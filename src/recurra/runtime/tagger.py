@@ -18,9 +18,11 @@ from recurra.errors import DataError, SpecError
 from recurra.graph.chain import Chain
 from recurra.graph.run import Run
 from recurra.ragged import Array, Offsets, Ragged
+from recurra.runtime import promised_steps
 from recurra.runtime.predictor import CHUNK_TOKENS, Predictor
 
 if TYPE_CHECKING:
+    from recurra.metrics.calibrated import Conformal
     from recurra.metrics.spans import SpanScores
     from recurra.runtime.keyed import Streams
     from recurra.runtime.step_stream import StepStream
@@ -138,16 +140,39 @@ class TaggerPredictor(Predictor):
             tables.append(marginals(scores, offsets, (steps, start, end)))
         return np.stack(codes, axis=1).astype(np.int64), tables
 
-    def stream(self, *, static: Any = None, look_ahead: int | None = None, watch: bool = False) -> StepStream:  # type: ignore[override]
-        """Begin a sequence that arrives step by step; see `recurra.runtime.step_stream.StepStream`."""
+    def stream(  # type: ignore[override]
+        self,
+        *,
+        static: Any = None,
+        look_ahead: int | None = None,
+        watch: bool = False,
+        coverage: float | None = None,
+    ) -> StepStream:
+        """Begin a sequence that arrives step by step; see `recurra.runtime.step_stream.StepStream`.
+
+        coverage: records have the "set" or "interval" of `records`; refused where an answer of the stream is not that
+            of the whole sequence, which is what was calibrated: with `look_ahead`, or tags that depend on neighbours.
+        """
         from recurra.runtime.step_stream import StepStream
 
         self.scaled_static(static, 1)
-        return StepStream(self, look_ahead=look_ahead, watch=watch)
+        if coverage is not None:
+            self.calibration().at(coverage)
+            if look_ahead is not None or self.tags_depend_on_neighbours:
+                raise SpecError(
+                    "coverage is promised of answers that have seen the whole sequence; leave it out, or use a model "
+                    "of one direction with head='softmax' and scheme='none'"
+                )
+        return StepStream(self, look_ahead=look_ahead, watch=watch, coverage=coverage)
+
+    @property
+    def tags_depend_on_neighbours(self) -> bool:
+        """Whether there is a chain, or rules of spans."""
+        return not self.numeric and (bool(self.head.chain) or any(rules is not None for rules in self._rules))
 
     def streams(self, **options: Any) -> Streams:
         """Sequences by key, answered for their newest step; refused where tags depend on their neighbours."""
-        if not self.numeric and (self.head.chain or any(rules is not None for rules in self._rules)):
+        if self.tags_depend_on_neighbours:
             raise SpecError(
                 "streams by key answer for the newest step alone, and these tags depend on their neighbours; "
                 "use one stream() per sequence, or a model with head='softmax' and scheme='none'"
@@ -202,13 +227,16 @@ class TaggerPredictor(Predictor):
 
         Steps that are words also have "text", "begin" and "end", places of characters in the text as given (of a
         `Sentence`, which CoNLL-U is read into, in the text that it was written as, which the record then holds as
-        "text"; of another list of words in the words joined by single spaces).
+        "text"; of another list of words in the words joined by single spaces). With `coverage` each step has a "set"
+        or an "interval" too.
         """
-        if coverage is not None:
-            raise SpecError("a tagger promises no coverage yet; leave coverage out")
         items = inputs if isinstance(inputs, Ragged) else list(inputs)
         batch = self._read(items, static)
-        steps = _parted(list(self._step_records(self.outputs_of(batch), batch.offsets)), batch.offsets)
+        outputs = self.outputs_of(batch)
+        records = list(self._step_records(outputs, batch.offsets))
+        if coverage is not None:
+            records = promised_steps.with_sets(records, self._sets(outputs, batch.offsets, coverage))
+        steps = _parted(records, batch.offsets)
         for item, found in zip(items, steps, strict=True):
             if hasattr(self.encoder, "tokens"):
                 words = self.encoder.tokens(item)
@@ -238,6 +266,7 @@ class TaggerPredictor(Predictor):
         check_steps(encoded, batch.lengths)
         outputs = self.outputs_of(batch)
         found = self.scores_of(outputs, encoded)
+        found = {**found, **self._set_scores(outputs, encoded)}
         if self.numeric:
             return found
         codes = self.codes(outputs, batch.offsets)[:, 0]
@@ -324,13 +353,51 @@ class TaggerPredictor(Predictor):
         found = {name: float(right[part].mean()) for name, part in parts.items() if part.any()}
         return {**found, "unknown_words": float(np.mean(~known))}
 
-    def calibrated(self, outputs: Array, encoded: Any, **options: Any) -> Any:
-        """Refused: a tagger promises no coverage yet."""
-        raise SpecError("a tagger promises no coverage yet")
+    # ---- a promised coverage ---------------------------------------------------------------------------------
+
+    @property
+    def conformal_options(self) -> tuple[str, ...]:
+        """`method`, for tags."""
+        return () if self.numeric else ("method",)
+
+    def calibrated(self, outputs: Array, encoded: Any, **options: Any) -> Conformal:
+        """Calibrate on sequences: see `recurra.runtime.promised_steps` for what is promised."""
+        if self.numeric:
+            truth = self.target.decode(np.asarray(encoded.values))
+            return promised_steps.calibrated_numbers(self.target.decode(outputs), truth, encoded, **options)
+        return promised_steps.calibrated_tags(self.marginals(outputs, encoded.offsets), encoded, **options)
+
+    def predict_set(self, inputs: Any, static: Any = None, *, coverage: float | None = None) -> list[Any]:
+        """Per sequence a list of the sets of its steps, tuples of tags, most probable first (a tuple of them for
+        several columns); of numbers an array (T, 2) or (T, K, 2) of lower and upper limits."""
+        batch = self._read(inputs, static)
+        return _parted(self._sets(self.outputs_of(batch), batch.offsets, coverage), batch.offsets)
 
     def sets_of(self, outputs: Array, coverage: float | None = None) -> Any:
-        """Refused: a tagger promises no coverage yet."""
-        raise SpecError("a tagger promises no coverage yet")
+        """The sets of steps that stand alone."""
+        return self._sets(outputs, np.arange(len(outputs) + 1), coverage)
+
+    def _sets(self, outputs: Array, offsets: Offsets, coverage: float | None) -> Any:
+        if self.numeric:
+            rule: Any = self.calibration().at(coverage)
+            return np.stack(rule.interval(self.target.decode(outputs)), axis=-1)
+        return self.tag_sets(self.marginals(outputs, offsets), coverage)
+
+    def tag_sets(self, tables: Sequence[Array], coverage: float | None) -> list[Any]:
+        """The sets of the steps, from the probabilities of each column's tags."""
+        chosen = promised_steps.chosen_tags(tables, self.calibration(), coverage)
+        return promised_steps.tag_sets(tables, chosen, self.target.classes)
+
+    def _set_scores(self, outputs: Array, encoded: Ragged) -> dict[str, float]:
+        """Measured coverage, for a calibrated model."""
+        if self.conformal is None:
+            return {}
+        if self.numeric:
+            truth = self.target.decode(np.asarray(encoded.values))
+            return promised_steps.interval_scores(self._sets(outputs, encoded.offsets, None), truth, encoded)
+        tables = self.marginals(outputs, encoded.offsets)
+        chosen = promised_steps.chosen_tags(tables, self.conformal, None)
+        return promised_steps.tag_set_scores(chosen, encoded)
 
 
 def _parted(values: Any, offsets: Offsets) -> list[Any]:

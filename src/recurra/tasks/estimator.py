@@ -89,8 +89,14 @@ class SequenceEstimator(Learner):
         if self._donor is not None:
             network = network_for(None if self.network is None else network, self._donor)
         train, held = self._materials(inputs, targets, static, sample_weight, validation_data, training)
+        training, planned = training.planned(len(train)), training.epochs == "auto"
         self._learn_encoders(network, train)
         examples, notes, window = self._examples(train, training, network)
+        if planned:
+            notes = (
+                *notes,
+                f"{training.epochs} epochs for {len(train):,} training sequences (epochs='auto')",
+            )
         held_examples = self._encode(held)
         self._prepare(network, training, examples, held_examples)
         problem = self._problem(examples, held_examples, training, notes, window)
@@ -295,12 +301,17 @@ class SequenceEstimator(Learner):
                 known = ", ".join(predictor.conformal_options) or "none besides coverage"
                 raise SpecError(f"conformal has no option {name!r} for this task; it knows {known}")
         outputs = predictor.outputs(given.inputs, given.static)
-        encoded = self.target_.encode(given.targets)
+        encoded = self._truth(given)
         self.conformal_ = predictor.calibrated(outputs, encoded, coverage=coverage, **options)
         return self
 
+    def _truth(self, given: Materials) -> Any:
+        """The encoded targets of held-out sequences."""
+        return self.target_.encode(given.targets)
+
     def predict_set(self, inputs: Any, static: Any = None, *, coverage: float | None = None) -> Any:
-        """Per sequence what holds the truth with the promised chance: a tuple of labels, or lower and upper limits.
+        """Per sequence what holds the truth with the promised chance: a tuple of labels, or lower and upper limits;
+        of a tagger a list of them, one per step.
 
         coverage: any whole per cent; None: that of calibration. Raises NotFittedError before `conformal`.
         """

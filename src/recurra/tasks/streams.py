@@ -140,6 +140,10 @@ def check_streamed(network: Network, training: Training) -> None:
         raise SpecError(
             "a language model must not see what it is to predict, got bidirectional=True; use bidirectional=False"
         )
+    if training.epochs == "auto":
+        raise SpecError(
+            "epochs must be a number for a language model, which has no sequences to count, got 'auto'"
+        )
     plain = {"batch_tokens": None, "bucket": True, "average": "sequences", "class_weight": None}
     for name, usual in plain.items():
         if getattr(training, name) != usual:

@@ -42,7 +42,7 @@ DEFAULTS: Mapping[str, Spec] = {
     "network": Network(
         bidirectional=True, num_layers=1, hidden_size=128, input_dropout=0.33, output_dropout=0.33
     ),
-    "training": Training(epochs=12, learning_rate=0.004, schedule="one_cycle", sequence_length=None),
+    "training": Training(epochs="auto", learning_rate=0.004, schedule="one_cycle", sequence_length=None),
 }
 
 
@@ -53,7 +53,8 @@ class Tagger(SequenceEstimator):
     probability that a softmax per step, or a linear chain (CRF), gives them; numbers: the scores themselves, learnt
     on standardised targets.
 
-    network, training: None gives what suits tagging, `Tagger.default` (a bidirectional LSTM; 12 epochs).
+    network, training: None gives what suits tagging, `Tagger.default` (a bidirectional LSTM; as many epochs as
+        make about 4,000 steps).
     inputs: input spec; None gives `Tokens` (words beside their characters) for texts and lists of words, else by
         the data. A text is cut into words and needs as many tags.
     head: "crf" (linear chain: tags know their neighbours), "softmax" (each step by itself), or "auto": "crf" where
@@ -199,6 +200,11 @@ class Tagger(SequenceEstimator):
             made = made.truncated(limit, getattr(self.encoder_.spec, "truncate", "end"))
         check_steps(made.targets, made.batch.lengths)
         return made
+
+    def _truth(self, given: Materials) -> Ragged:
+        encoded: Ragged = self.target_.encode(given.targets)
+        check_steps(encoded, self.encode_materials(given).lengths)
+        return encoded
 
     def _weighted(self, train: Examples, training: Training) -> Examples:
         if training.class_weight is not None:

@@ -142,7 +142,7 @@ def _check_monitor(loop: Loop) -> None:
 
 
 def _find_rate(loop: Loop, keeper: Keeper) -> None:
-    if loop.training.epochs and math.isnan(loop.state.base_rate):
+    if loop.training.passes and math.isnan(loop.state.base_rate):
         found = find_learning_rate(loop.problem, loop.training, device=loop.device, watch=keeper.heed)
         loop.state.base_rate = found.rate
 
@@ -150,7 +150,7 @@ def _find_rate(loop: Loop, keeper: Keeper) -> None:
 def _begin_event(loop: Loop) -> BeginEvent:
     return BeginEvent(
         monitor=loop.state.monitor.name,
-        epochs=loop.training.epochs,
+        epochs=loop.training.passes,
         done=loop.state.epoch,
         sequences=len(loop.problem.lengths),
         parameters=sum(tensor.numel() for tensor in loop.parameters.values()),

@@ -75,7 +75,7 @@ class Loop:
         patience, state = self.training.patience, self.state
         if patience is not None and state.monitor.stale >= patience:
             return "patience"
-        return "epochs" if state.epoch >= self.training.epochs else None
+        return "epochs" if state.epoch >= self.training.passes else None
 
     def seconds(self) -> float:
         """Return the time spent so far, all sittings together."""
@@ -230,7 +230,7 @@ class Loop:
         record |= {"seconds": self.seconds(), "best": improved, "partial": partial}
         event = EpochEvent(
             epoch=state.epoch + 1,
-            epochs=self.training.epochs,
+            epochs=self.training.passes,
             record=state.history.add_epoch(record),
             scores=scores,
             improved=improved,

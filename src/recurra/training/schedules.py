@@ -36,8 +36,8 @@ def rate_at(training: Training, base: float, place: Place) -> float:
     batches it has.
     """
     settings = training.resolved()
-    done = (place.epoch + place.begin) / settings.epochs
-    ahead = (place.epoch + place.end) / settings.epochs
+    done = (place.epoch + place.begin) / settings.passes
+    ahead = (place.epoch + place.end) / settings.passes
     if settings.schedule == "one_cycle":
         return base * _one_cycle(done)
     if done < settings.warmup:

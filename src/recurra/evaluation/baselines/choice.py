@@ -151,5 +151,5 @@ def _left_out(
 
 def network_seconds(setting: Setting, sizes: Sizes) -> float:
     """How long a recurrent network takes, about: three passes per epoch, then one over the rest."""
-    steps = sizes.mean * (3 * setting.training.epochs * sizes.train + sizes.others)
+    steps = sizes.mean * (3 * setting.training.passes * sizes.train + sizes.others)
     return float(setting.operations * steps / OWN_RATE)

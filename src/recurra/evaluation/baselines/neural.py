@@ -88,7 +88,7 @@ class _Neural(Baseline):
 
     @classmethod
     def seconds(cls, setting: Setting, sizes: Sizes) -> float:
-        steps = sizes.mean * (3 * setting.training.epochs * sizes.train + sizes.others)
+        steps = sizes.mean * (3 * setting.training.passes * sizes.train + sizes.others)
         return steps * cls._per_step(setting, sizes) / TORCH_RATE
 
     @classmethod
@@ -157,7 +157,7 @@ class _Neural(Baseline):
         training = self.setting.training
         optimizer = torch.optim.Adam(self.module.parameters(), lr=0.001)
         best, kept, waited = float("inf"), copy.deepcopy(self.module.state_dict()), 0
-        for _ in range(training.epochs):
+        for _ in range(training.passes):
             self.module.train()
             for rows in data.shuffled(training.batch_size, generator):
                 optimizer.zero_grad()

@@ -17,6 +17,7 @@ from recurra.evaluation.store import data_fingerprint, run_fingerprint
 from recurra.evaluation.tuning.space import Space, applied, as_asked, default_space, suggested
 from recurra.metrics.regression import finite_or_none
 from recurra.ragged import Ragged
+from recurra.spec import FEWEST_EPOCHS, Training
 from recurra.storage import FolderLock
 from recurra.tasks.estimator import SequenceEstimator
 from recurra.tasks.materials import Materials
@@ -195,7 +196,9 @@ def _study(folder: Path, name: str, rises: bool, estimator: SequenceEstimator, s
     except ImportError:
         raise missing_extra("Optuna", "tune", "a search for options") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    epochs = estimator.get_params()["training__epochs"]
+    training = estimator.training or estimator.default("training")
+    assert isinstance(training, Training)
+    epochs = FEWEST_EPOCHS if training.epochs == "auto" else training.passes
     return optuna.create_study(
         storage=f"sqlite:///{(folder / STUDY).resolve()}",
         study_name=name[:32],
