@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--reviews", type=int, default=200)
     parser.add_argument("--keep", type=Path, help="folder in which trained models stay")
+    parser.add_argument("--only", choices=list(NETWORKS), help="one of the two networks")
     args = parser.parse_args()
     data = rc.read(args.data)
     test = data.part("test")
@@ -71,6 +72,8 @@ def main() -> None:
     few = score.select(np.arange(args.reviews))
     with tempfile.TemporaryDirectory(prefix="recurra-") as folder:
         for name, options in NETWORKS.items():
+            if args.only not in (None, name):
+                continue
             model = trained(name, options, data, args.epochs, args.keep or Path(folder))
             print(
                 f"\n{name}: accuracy {model.score(score.inputs, score.targets):.4f} on {len(score)} reviews"

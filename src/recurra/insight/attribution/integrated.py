@@ -10,8 +10,10 @@ cost that fits the model.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from recurra.insight.subject import Reading, Subject, Vectors
 from recurra.ragged import Array
 from recurra.runtime.predictor import chunks
 
+_T = TypeVar("_T")
+
 TOLERANCE = 1e-3
 """In the units of the model's own output: log-odds, or standard deviations of the targets."""
 
@@ -31,7 +35,7 @@ EVERYWHERE = 10
 MOST_POINTS = 2048
 
 LINE_TOKENS = 16_384
-"""Tokens of the sequences whose lines are walked side by side: bounds memory, never the result."""
+"""Tokens of the sequences, and of their points, that are walked side by side: bounds memory, never the result."""
 
 _FIRST = 4
 _NODES = np.array([-0.8611363115940526, -0.3399810435848563, 0.3399810435848563, 0.8611363115940526])
@@ -79,17 +83,10 @@ class _Line:
         ends = {end for pair in self.wanted for end in pair}
         return sorted(ends - self.scores.keys())
 
-    def nodes(self) -> list[float]:
-        """Places whose gradient is wanted."""
-        return [float(place) for begin, end in self.wanted for place in _places(begin, end)]
-
-    def take(self, values: list[Array], statics: list[Array | None]) -> None:
-        """The gradients at `nodes()`."""
+    def take(self, begin: float, end: float, values: list[Array], statics: list[Array | None]) -> None:
+        """The gradients at the places of a stretch."""
         self.points += len(values)
-        for number, (begin, end) in enumerate(self.wanted):
-            part = slice(number * len(_NODES), (number + 1) * len(_NODES))
-            self.stretches.append(self._stretch(begin, end, values[part], statics[part]))
-        self.wanted = []
+        self.stretches.append(self._stretch(begin, end, values, statics))
 
     def _stretch(
         self, begin: float, end: float, values: list[Array], statics: list[Array | None]
@@ -107,6 +104,7 @@ class _Line:
 
     def refine(self, tolerance: float, most: int) -> None:
         """Want the halves of the stretches that are off, unless the whole adds up or the points are used up."""
+        self.wanted = []
         errors = [stretch.error for stretch in self.stretches]
         everywhere = sum(map(abs, errors)) <= EVERYWHERE * tolerance
         if (everywhere and abs(sum(errors)) <= tolerance) or self.points >= most:
@@ -178,30 +176,38 @@ def _of_some(
 
 def _score_ends(subject: Subject, question: Question, lines: list[_Line]) -> None:
     asked = [(line, end) for line in lines for end in line.new_ends()]
-    if not asked:
-        return
-    outputs = subject.onward(Vectors.join([line.at(end) for line, end in asked]))
-    rows = np.array([line.row for line, _ in asked])
-    scores = question.score(outputs, rows) / question.units(rows)
-    for (line, end), score in zip(asked, scores.tolist(), strict=True):
-        line.scores[end] = score
+    for part in _some(asked, 1):
+        outputs = subject.onward(Vectors.join([line.at(end) for line, end in part]))
+        rows = np.array([line.row for line, _ in part])
+        scores = question.score(outputs, rows) / question.units(rows)
+        for (line, end), score in zip(part, scores.tolist(), strict=True):
+            line.scores[end] = score
 
 
 def _walk(subject: Subject, question: Question, lines: list[_Line]) -> None:
-    nodes = [(line, place) for line in lines for place in line.nodes()]
-    rows = np.array([line.row for line, _ in nodes])
-    points = Vectors.join([line.at(place) for line, place in nodes])
-    found = subject.gradients(points, lambda outputs, at: question.slope(outputs, rows[at]))
-    begin = 0
-    for line in lines:
-        count = len(line.nodes())
-        cut = points.offsets[begin : begin + count + 1].tolist()
+    asked = [(line, pair) for line in lines for pair in line.wanted]
+    for part in _some(asked, len(_NODES)):
+        nodes = [(line, float(place)) for line, pair in part for place in _places(*pair)]
+        rows = np.array([line.row for line, _ in nodes])
+        points = Vectors.join([line.at(place) for line, place in nodes])
+        found = subject.gradients(points, partial(_slope, question, rows))
+        cut = points.offsets.tolist()
         values = [found.values[a:b] for a, b in itertools.pairwise(cut)]
-        statics = [
-            None if found.static is None else found.static[begin + i : begin + i + 1] for i in range(count)
-        ]
-        line.take(values, statics)
-        begin += count
+        statics = [None if found.static is None else found.static[i : i + 1] for i in range(len(nodes))]
+        for number, (line, pair) in enumerate(part):
+            mine = slice(number * len(_NODES), (number + 1) * len(_NODES))
+            line.take(*pair, values[mine], statics[mine])
+
+
+def _slope(question: Question, rows: Array, outputs: Array, at: Array) -> Array:
+    return question.slope(outputs, rows[at])
+
+
+def _some(asked: list[tuple[_Line, _T]], points: int) -> Iterator[list[tuple[_Line, _T]]]:
+    """What is asked of lines, a bounded number of tokens at a time; each asks for `points` copies of its sequence."""
+    lengths = np.array([points * len(line.given.values) for line, _ in asked], dtype=np.int64)
+    for rows in chunks(lengths, LINE_TOKENS):
+        yield [asked[row] for row in rows]
 
 
 def _record(
