@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import recurra as rc
+from recurra.data.bytes import Bytes
 from recurra.data.encoder import InputSpec
 from recurra.data.signal import Signal
 from recurra.data.text import BPE, Characters, Words
@@ -176,16 +177,48 @@ def encoded(spec: InputSpec, inputs: Any) -> Any:
     return batch.offsets.tolist(), np.asarray(batch.values).tolist()
 
 
-@pytest.mark.parametrize("kind", [Words, Characters, BPE])
+@pytest.mark.parametrize("kind", [Words, Characters, BPE, Bytes])
 def test_every_field_of_a_text_spec_makes_a_difference(kind):
     for name in kind.names():
         assert name in TEXT, f"say in this test what {name} must change"
         base, value = TEXT[name]
-        base = {"min_count": 1, **{k: v for k, v in base.items() if k in kind.names()}}
+        base = {k: v for k, v in {"min_count": 1, **base}.items() if k in kind.names()}
         if kind is Characters and name == "min_count":
             value = 10
         first = kind(**base)
         assert encoded(first, RAW) != encoded(first.replace(**{name: value}), RAW), name
+
+
+SENTENCES = [["The", "cat", "sees"], ["a", "cafe\u0301", "opens"], ["the", "dogs", "bark", "the"]] * 4
+TAGS = [["D", "N", "V"], ["D", "N", "V"], ["D", "N", "V", "D"]] * 4
+TOKENS: dict[str, tuple[dict[str, Any], Any]] = {
+    "min_count": ({}, 5),
+    "max_size": ({}, 2),
+    "max_length": ({}, 2),
+    "lowercase": ({}, False),
+    "normalize": ({}, "none"),
+    "character_size": ({}, 5),
+    "units": ({}, 4),
+    "max_characters": ({}, 2),
+    "affixes": ({}, 1),
+    "affix_size": ({}, 3),
+    "word_dropout": ({}, 0.9),
+}
+
+
+@pytest.mark.parametrize(("name", "base", "value"), rows(rc.Tokens, TOKENS))
+def test_every_field_of_a_tokens_spec_makes_a_difference(name, base, value):
+    assert base is not None, f"say in this test what {name} must change"
+    first = rc.Tokens(
+        **{"min_count": 1, "character_size": 3, "units": 3, "affixes": 2, "affix_size": 2, **base}
+    )
+    training = Training(**QUICK, sequence_length=None)
+    tagged = [
+        rc.Tagger(Network(**SMALL), training, spec, validation=0.25).fit(SENTENCES, TAGS)
+        for spec in (first, first.replace(**{name: value}))
+    ]
+    left, right = ({k: v.tobytes() for k, v in made.fitted_.parameters.items()} for made in tagged)
+    assert left != right
 
 
 def test_every_field_of_a_signal_spec_makes_a_difference():
