@@ -22,7 +22,7 @@ TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 """Endings of files whose rows are documents; anything else is running text."""
 
 TEXT_UNITS = ("characters", "words", "bpe", "bytes")
-OPTIONS = ("documents", "validation")
+OPTIONS = ("documents", "validation", "softmax", "cutoffs")
 _OWN = ("encoding", "test")
 """Options of [data] that running text has; a table of texts also has those of every table."""
 

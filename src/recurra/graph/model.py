@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from recurra.errors import SpecError
+from recurra.graph.adaptive import AdaptiveDense
 from recurra.graph.chain import Chain
 from recurra.graph.embed import Embed, EmbedColumns
 from recurra.graph.head import Dense, Dropout, JoinStatic, TiedDense
@@ -76,6 +77,23 @@ class Model:
             flow = node.forward(parameters, flow, run)
         return flow.values
 
+    def losses(
+        self,
+        parameters: Parameters,
+        flow: Flow,
+        run: Run,
+        following: Any,
+        loss: Callable[[Any, Any], Any],
+    ) -> Any:
+        """(N,) losses of what follows each step; loss: of what leaves the head, where that does not know better."""
+        head = self.nodes[-1]
+        if not isinstance(head, AdaptiveDense):
+            return loss(self.forward(parameters, flow, run), following)
+        for node in self.nodes[:-1]:
+            flow = node.forward(parameters, flow, run)
+        ids = following if isinstance(following, np.ndarray) else following.cpu().numpy()
+        return head.losses(parameters, flow.values, ids)
+
     def node(self, kind: type[Node]) -> Any:
         """The first node of a kind; KeyError if there is none."""
         for node in self.nodes:
@@ -101,12 +119,14 @@ def sequence_model(
     outputs: int,
     pooling: str | None,
     chain: Sequence[int] = (),
+    cutoffs: Sequence[int] = (),
     precision: str = "float32",
 ) -> Model:
     """Build embedding, recurrent stack, pooling and head.
 
     pooling: one of `POOLINGS`, or None for an answer per token.
     chain: sizes of the groups of outputs that each make a linear chain of tags (`graph.chain.Chain`).
+    cutoffs: where the groups of rare outputs begin (`graph.adaptive.AdaptiveDense`); none for a plain head.
     precision: of the recurrent layers' kernels, for inference on NumPy arrays.
     """
     nodes = list(_input_nodes(network, inputs))
@@ -122,12 +142,25 @@ def sequence_model(
             raise SpecError("static features need an answer per sequence; give a pooling")
         nodes.append(JoinStatic("static", inputs=width, features=inputs.static))
         width = nodes[-1].width
-    nodes += _tied_head(nodes, width, outputs) if network.tied_embedding else []
-    if not network.tied_embedding:
-        nodes.append(Dense("head", inputs=width, outputs=outputs))
+    nodes += _head(network, nodes, width, outputs, cutoffs)
     if chain:
         nodes.append(Chain("chain", sizes=chain))
     return Model(nodes)
+
+
+def _head(
+    network: Network, nodes: Sequence[Node], width: int, outputs: int, cutoffs: Sequence[int]
+) -> list[Node]:
+    if cutoffs and network.tied_embedding:
+        raise SpecError(
+            "tied_embedding needs one vector per token, and an adaptive softmax has smaller ones for rare tokens; "
+            "leave one of them out"
+        )
+    if network.tied_embedding:
+        return _tied_head(nodes, width, outputs)
+    if cutoffs:
+        return [AdaptiveDense("head", inputs=width, outputs=outputs, cutoffs=cutoffs)]
+    return [Dense("head", inputs=width, outputs=outputs)]
 
 
 def _tied_head(nodes: Sequence[Node], width: int, outputs: int) -> list[Node]:

@@ -56,6 +56,10 @@ class Node(ABC):
         """Multiply-adds per token (per sequence after pooling)."""
         return 0
 
+    def held(self) -> int:
+        """Numbers per token that leave it and that training keeps."""
+        return self.width
+
     def take(self, parameters: Parameters, part: str) -> Any:
         """This node's array called `part`."""
         return parameters[f"{self.name}.{part}"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra.errors import SpecError
+from recurra.graph.adaptive import AdaptiveDense
 from recurra.graph.embed import Embed, EmbedColumns
 from recurra.graph.head import Dense, Dropout, JoinStatic, TiedDense
 from recurra.graph.model import Model
@@ -71,6 +72,28 @@ def _tied(g: Build, node: TiedDense, parameters: Parameters, flow: Traced) -> No
     weight = g.weight(f"{node.name}.weight", np.asarray(parameters[node.table]).T)
     bias = g.weight(f"{node.name}.bias", node.take(parameters, "bias"))
     flow.values = g.op("Add", g.op("MatMul", flow.values, weight), bias)
+
+
+def _adaptive(g: Build, node: AdaptiveDense, parameters: Parameters, flow: Traced) -> None:
+    """The logarithms of all probabilities."""
+    x, frequent = flow.values, node.frequent
+    first = g.op("LogSoftmax", _affine(g, node, parameters, x), axis=-1)
+
+    def entries(begin: int, end: int) -> str:
+        return g.op("Slice", first, g.ints(begin), g.ints(end), g.ints(-1))
+
+    parts = [entries(0, frequent)]
+    for tail in node.tails:
+        made = x
+        for part in ("reduce", "weight"):
+            name = f"{part}_{tail.place}"
+            weight = g.weight(f"{node.name}.{name}", np.asarray(node.take(parameters, name)).T)
+            made = g.op("MatMul", made, weight)
+        name = f"bias_{tail.place}"
+        made = g.op("Add", made, g.weight(f"{node.name}.{name}", node.take(parameters, name)))
+        entry = frequent + 1 + tail.place
+        parts.append(g.op("Add", g.op("LogSoftmax", made, axis=-1), entries(entry, entry + 1)))
+    flow.values = g.op("Concat", *parts, entries(frequent, frequent + 1), axis=-1)
 
 
 def _scores(g: Build, node: Pool, parameters: Parameters, y: str) -> str:
@@ -143,6 +166,7 @@ _ALIKE: dict[type[Node], Form] = {
     JoinStatic: _join_static,
     Dense: _dense,
     TiedDense: _tied,
+    AdaptiveDense: _adaptive,
 }
 BATCH: dict[type[Node], Form] = {**_ALIKE, Recur: recur_over_time, Pool: _pool}
 STEP: dict[type[Node], Form] = {**_ALIKE, Recur: recur_step, Pool: _pool_step}

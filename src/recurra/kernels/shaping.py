@@ -15,6 +15,39 @@ def repeat_row(row: Any, count: int) -> Any:
     return operators.dense(column, row.reshape(-1, 1))
 
 
+def repeat_column(column: Any, count: int) -> Any:
+    """(N, 1) -> (N, count), every column the same."""
+    return operators.dense(column, _ones(count, like=column))
+
+
+def columns(x: Any, begin: int, end: int) -> Any:
+    """(N, K) -> (N, end - begin), a copy of neighbouring columns."""
+    if isinstance(x, np.ndarray):
+        return np.ascontiguousarray(x[:, begin:end])
+    import torch
+
+    # A clone, as `contiguous` asks whether it has to copy, which freezes the number of rows for a tracer.
+    return x[:, begin:end].clone(memory_format=torch.contiguous_format)
+
+
+def spread(values: Any, rows: Any, count: int) -> Any:
+    """Values (n,) at their rows, each at most once, of (count,); zero at the others."""
+    index, there = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.float32)
+    index[rows], there[rows] = np.arange(len(rows)), 1.0
+    placed = operators.gather_rows(values.reshape(-1, 1), index_like(index, values)).reshape(-1)
+    return operators.mul(placed, _as(there, values))
+
+
+def index_like(index: Any, like: Any) -> Any:
+    """Whole numbers (n,) as int64 of the same kind of array as `like`, on its device."""
+    whole = np.ascontiguousarray(index, dtype=np.int64)
+    if isinstance(like, np.ndarray):
+        return whole
+    import torch
+
+    return torch.from_numpy(whole).to(like.device)
+
+
 def row_mean(x: Any) -> Any:
     """(S, K) -> (S,) the mean of each row; a one-dimensional array is returned as it is."""
     if x.ndim == 1:

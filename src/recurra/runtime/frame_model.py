@@ -54,14 +54,12 @@ class FrameModelPredictor(Walking):
         """The natural logarithm of the probability of each frame of each sequence, float32."""
         batch = self.encode(inputs)
         frames = np.asarray(batch.values)
-        following, place, found = np.concatenate([frames[1:], frames[:1]]), 0, [np.zeros(0, np.float32)]
-        for outputs in self.walk(batch):
-            found.append(-frame_losses(outputs, following[place : place + len(outputs)]))
-            place += len(outputs)
-        kept = np.ones(place, dtype=bool)
+        following = np.concatenate([frames[1:], frames[:1]])
+        found = [np.zeros(0, np.float32), *self.losses(batch, following, frame_losses)]
+        kept = np.ones(len(frames), dtype=bool)
         kept[batch.offsets[1:] - 1] = False
         return Ragged(
-            values=np.concatenate(found)[kept], offsets=batch.offsets - np.arange(len(batch.offsets))
+            values=-np.concatenate(found)[kept], offsets=batch.offsets - np.arange(len(batch.offsets))
         )
 
     def next_frame(self, inputs: Any) -> Array:

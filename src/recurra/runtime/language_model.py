@@ -88,11 +88,8 @@ class LanguageModelPredictor(Generating, Walking):
         return following
 
     def _parts(self, batch: Ragged) -> Iterator[Array]:
-        following = self.following(batch)
-        place = 0
-        for logits in self.walk(batch):
-            yield -kernels.cross_entropy(logits, following[place : place + len(logits)])
-            place += len(logits)
+        for losses in self.losses(batch, self.following(batch)):
+            yield -losses
 
     def _cached_parts(self, batch: Ragged, cache: NeuralCache) -> Iterator[Array]:
         from recurra.runtime.neural_cache import cached_log_probabilities

@@ -94,7 +94,8 @@ class Head:
 
     outputs: numbers per answer; pooling: see `graph.pool`, None for an answer per step; static: scaler of the
     per-sequence features, if any; boundary: whether one id more than the vocabulary has begins a document; chain:
-    the groups of outputs that a linear chain decodes, by their sizes.
+    the groups of outputs that a linear chain decodes, by their sizes; cutoffs: the first ids of the groups of an
+    adaptive softmax (`graph.adaptive.AdaptiveDense`), none for a full one.
     """
 
     outputs: int
@@ -102,13 +103,15 @@ class Head:
     static: StaticScaler | None = None
     boundary: bool = False
     chain: tuple[int, ...] = ()
+    cutoffs: tuple[int, ...] = ()
 
     def to_record(self) -> dict[str, Any]:
         """As plain values."""
         static = self.static.to_record() if self.static else None
         record = {"outputs": self.outputs, "pooling": self.pooling, "static": static}
         marked = {**record, "boundary": True} if self.boundary else record
-        return {**marked, "chain": list(self.chain)} if self.chain else marked
+        groups = {name: list(getattr(self, name)) for name in ("chain", "cutoffs")}
+        return {**marked, **{name: given for name, given in groups.items() if given}}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Head:
@@ -121,6 +124,7 @@ class Head:
             static=static,
             boundary=bool(record.get("boundary", False)),
             chain=tuple(int(size) for size in record.get("chain", ())),
+            cutoffs=tuple(int(first) for first in record.get("cutoffs", ())),
         )
 
 
@@ -139,7 +143,13 @@ def build_model(network: Network, encoder: Encoder, head: Head, precision: str =
     """The one place where specifications become a model, in both wings."""
     shape = input_shape(encoder, head)
     return sequence_model(
-        network, shape, outputs=head.outputs, pooling=head.pooling, chain=head.chain, precision=precision
+        network,
+        shape,
+        outputs=head.outputs,
+        pooling=head.pooling,
+        chain=head.chain,
+        cutoffs=head.cutoffs,
+        precision=precision,
     )
 
 

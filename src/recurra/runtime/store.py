@@ -135,7 +135,12 @@ def expected_arrays(config: Mapping[str, Any]) -> dict[str, ArraySpec]:
     shape = InputShape(**config["shape"])
     network = Network.from_dict(config["network"])
     model = sequence_model(
-        network, shape, outputs=head["outputs"], pooling=head["pooling"], chain=head.get("chain", ())
+        network,
+        shape,
+        outputs=head["outputs"],
+        pooling=head["pooling"],
+        chain=head.get("chain", ()),
+        cutoffs=head.get("cutoffs", ()),
     )
     return stored_specs(model, _precision(config))
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from recurra.graph.adaptive import AdaptiveDense
 from recurra.graph.embed import Embed, EmbedColumns
 from recurra.graph.head import Dense, TiedDense
 from recurra.graph.pool import Pool
 from recurra.graph.recur import Recur
 from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import Predictor
+from recurra.runtime.torch_adaptive import adaptive_in_torch
 
 
 def torch_refused(predictor: Predictor) -> str | None:
@@ -75,7 +77,9 @@ def _answer(predictor: Predictor, stack: Any, one: Ragged, static: Array | None)
     pooled = _pooled(predictor, y, hidden[-node.network.directions :].reshape(-1))
     if static is not None:
         pooled = torch.cat([pooled, torch.from_numpy(np.array(static))])
-    head = next(node for node in predictor.model.nodes if isinstance(node, (Dense, TiedDense)))
+    head = next(node for node in predictor.model.nodes if isinstance(node, (Dense, TiedDense, AdaptiveDense)))
+    if isinstance(head, AdaptiveDense):
+        return adaptive_in_torch(head, lambda part: _tensor(predictor, f"{head.name}.{part}"), pooled)
     return torch.nn.functional.linear(
         pooled, _tensor(predictor, head.matrix), _tensor(predictor, f"{head.name}.bias")
     )

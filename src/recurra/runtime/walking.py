@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra import kernels
 from recurra.errors import SpecError
 from recurra.graph.run import Flow, Run
 from recurra.ragged import Array, Ragged
@@ -46,22 +47,38 @@ class Walking(Predictor):
 
     def walk(self, batch: Ragged) -> Iterator[Array]:
         """What leaves the model after each step of a batch, (n, outputs) at a time, in order."""
+        for flow, run in self._stretches(batch):
+            yield self.model.forward(self.parameters, flow, run)
+
+    def losses(
+        self, batch: Ragged, following: Array, loss: Callable[[Any, Any], Any] = kernels.cross_entropy
+    ) -> Iterator[Array]:
+        """What each step of a batch loses on what follows it (N, ...), some at a time, in order.
+
+        loss: of what leaves the model and what follows, where the head does not compute losses itself.
+        """
+        place = 0
+        for flow, run in self._stretches(batch):
+            wanted = following[place : place + len(flow.values)]
+            yield self.model.losses(self.parameters, flow, run, wanted, loss)
+            place += len(flow.values)
+
+    def _stretches(self, batch: Ragged) -> Iterator[tuple[Flow, Run]]:
+        """Pieces of a batch of bounded size; each is to be run through the model before the next is asked for."""
         limit = max(1, min(CHUNK_TOKENS, CHUNK_NUMBERS // self.head.outputs))
         for rows in chunks(batch.lengths, limit):
             begin, end = int(batch.offsets[rows[0]]), int(batch.offsets[rows[-1] + 1])
             offsets = batch.offsets[rows[0] : rows[-1] + 2] - begin
             if end - begin <= limit:
-                yield self._stretch(batch, begin, end, offsets, Run(cache=self._cache))
+                yield self._cut(batch, begin, end, offsets), Run(cache=self._cache)
                 continue
             states: dict[str, Any] = {}
             for place in range(begin, end, limit):
                 stop = min(place + limit, end)
                 run = Run(cache=self._cache, states=states, keep_states=True)
-                yield self._stretch(batch, place, stop, np.array([0, stop - place]), run)
+                yield self._cut(batch, place, stop, np.array([0, stop - place])), run
                 states = run.carried
 
-    def _stretch(self, batch: Ragged, begin: int, end: int, offsets: Array, run: Run) -> Array:
+    def _cut(self, batch: Ragged, begin: int, end: int, offsets: Array) -> Flow:
         values = np.ascontiguousarray(np.asarray(batch.values)[begin:end])
-        flow = Flow(values=values, offsets=offsets.astype(np.int64))
-        answer: Array = self.model.forward(self.parameters, flow, run)
-        return answer
+        return Flow(values=values, offsets=offsets.astype(np.int64))

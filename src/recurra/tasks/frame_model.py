@@ -115,8 +115,8 @@ class FrameModel(Learner):
             chosen = splits[split]
             if chosen is None:
                 return {}
-            walk = self._predictor(parameters).walk
-            loss = float(losses_side_by_side(FrameSource(chosen), walk, 1).mean())
+            predictor = self._predictor(parameters)
+            loss = float(losses_side_by_side(FrameSource(chosen), predictor, 1).mean())
             return {"loss": loss, "nats_per_frame": loss}
 
         source = FrameSource(train)

@@ -19,6 +19,7 @@ from recurra.data.target_encoders import NextToken
 from recurra.data.text import Characters
 from recurra.data.token_file import TokenFile, boundary_of, write_tokens
 from recurra.errors import SpecError
+from recurra.graph.adaptive import usual_cutoffs
 from recurra.metrics import language_model_scores
 from recurra.ragged import Array, Ragged
 from recurra.runtime.language_model import LanguageModelPredictor
@@ -36,6 +37,9 @@ from recurra.training.device import check_precision, resolve_device
 
 LEAST_PIECE = 1000
 """Tokens that the pieces have at least in which validation is read side by side, epoch by epoch."""
+
+LEAST_ADAPTIVE = 1000
+"""Tokens from which on an adaptive softmax divides a vocabulary of itself."""
 
 LEARNT_PIECES = 32
 """Pieces of `PIECE` characters from which BPE is learnt at most."""
@@ -56,6 +60,10 @@ class LanguageModel(Learner):
     documents: of a file: "whole" (the file is one document, whose end is not predicted), "lines" or "paragraphs". Of
         a list of texts each one is a document.
     validation: share of the corpus set aside: the last part of a file, random ones of several texts; 0: none.
+    softmax: "full", or "adaptive" for large vocabularies (Grave et al. 2017): frequent tokens have a softmax of their
+        own beside groups of rare ones, with smaller vectors, that are computed only where they occur. Faster from
+        some ten thousand tokens on; not with tied_embedding. See `graph.adaptive.AdaptiveDense`.
+    cutoffs: the first ids of the groups of rare tokens; None: a twenty-fifth and a fifth of the vocabulary.
 
     Learnt: `history_`, `parameters_`, `encoder_`, `predictor_`.
     """
@@ -74,12 +82,16 @@ class LanguageModel(Learner):
         *,
         documents: str = "whole",
         validation: float = 0.1,
+        softmax: str = "full",
+        cutoffs: Sequence[int] | None = None,
     ) -> None:
         self.network = network
         self.training = training
         self.inputs = inputs
         self.documents = documents
         self.validation = validation
+        self.softmax = softmax
+        self.cutoffs = cutoffs
 
     def fit(
         self,
@@ -110,7 +122,9 @@ class LanguageModel(Learner):
         self.network_, self.training_ = network.resolved(), training
         self.encoder_: Encoder = _learnt(spec, train)
         self.target_ = NextToken()
-        self.head_ = Head(outputs=boundary_of(self.encoder_) + 1, pooling=None, boundary=True)
+        outputs = boundary_of(self.encoder_) + 1
+        cutoffs = self._cutoffs(outputs - 1, training)
+        self.head_ = Head(outputs=outputs, pooling=None, boundary=True, cutoffs=cutoffs)
         self.model_ = build_model(self.network_, self.encoder_, self.head_)
         self.device_ = resolve_device(training.device)
         check_precision(self.network_, training, self.device_)
@@ -133,6 +147,29 @@ class LanguageModel(Learner):
                 )
             )
         return self
+
+    def _cutoffs(self, vocabulary: int, training: Training) -> tuple[int, ...]:
+        """Where the groups of the softmax begin; none for a full one."""
+        if self.softmax not in ("full", "adaptive"):
+            raise SpecError(f"softmax must be 'full' or 'adaptive', got {self.softmax!r}")
+        if self.softmax == "full":
+            if self.cutoffs is not None:
+                raise SpecError("cutoffs has no effect with softmax='full'; use 'adaptive' or leave it out")
+            return ()
+        if training.label_smoothing:
+            raise SpecError("label_smoothing has no effect with softmax='adaptive'; leave one of them out")
+        if self.cutoffs is None and vocabulary < LEAST_ADAPTIVE:
+            raise SpecError(
+                f"softmax='adaptive' pays for large vocabularies, and this one has {vocabulary:,} tokens; leave it "
+                "out, or give cutoffs"
+            )
+        found = usual_cutoffs(vocabulary) if self.cutoffs is None else tuple(self.cutoffs)
+        if not found or list(found) != sorted({*found}) or not 0 < found[0] <= found[-1] < vocabulary:
+            raise SpecError(
+                f"cutoffs must be rising ids, the first above 0 and the last below the vocabulary of {vocabulary:,}, "
+                f"got {list(found)}"
+            )
+        return found
 
     def _corpora(self, corpus: Any, validation_data: Any, seed: int) -> tuple[Corpus, Corpus | None]:
         whole = self._corpus(corpus)
@@ -199,8 +236,7 @@ class LanguageModel(Learner):
         The pieces begin without what stands before them, so the scores are a little worse than `scores` finds.
         """
         count = max(1, min(self.training_.batch_size, tokens.tokens // LEAST_PIECE))
-        walk = self._predictor(parameters).walk
-        found = losses_side_by_side(TokenSource(tokens=tokens), walk, count)
+        found = losses_side_by_side(TokenSource(tokens=tokens), self._predictor(parameters), count)
         characters = max(1, round(tokens.characters * len(found) / tokens.predicted))
         scores = language_model_scores(-found, characters=characters)
         return {"loss": scores["nats_per_token"], **scores}
@@ -239,7 +275,14 @@ class LanguageModel(Learner):
 
     @classmethod
     def _from_predictor(cls, predictor: Predictor) -> Self:
-        made = cls(predictor.network, inputs=predictor.encoder.spec, documents=predictor.config["documents"])
+        cutoffs = predictor.head.cutoffs or None
+        made = cls(
+            predictor.network,
+            inputs=predictor.encoder.spec,
+            documents=predictor.config["documents"],
+            softmax="adaptive" if cutoffs else "full",
+            cutoffs=cutoffs,
+        )
         made.ends_ = predictor.config["ends"]
         return made
 

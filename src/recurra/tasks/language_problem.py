@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from recurra.graph.model import Model
 from recurra.graph.run import Flow, Run
 from recurra.ragged import Array, Ragged
+from recurra.runtime.walking import Walking
 from recurra.tasks.penalties import Penalties
 from recurra.tasks.sources import Source
 from recurra.tasks.streams import Streams, Window, handed_over, taken_over
@@ -69,9 +70,8 @@ class LanguageProblem:
             run.states = {RECUR: taken_over(state["states"], cut)}
             run.fresh = cut.fresh
         flow = Flow(values=self._tensor(self.source.read(cut.index)), offsets=cut.offsets)
-        logits = self.model.forward(parameters, flow, run)
         following = self._tensor(self.source.following(cut.index))
-        losses = self.source.losses(logits, following, self.label_smoothing)
+        losses = self.model.losses(parameters, flow, run, following, self._loss)
         if watched:
             losses = self.penalties.added(losses, watched[0], cut.offsets)
         counted = self.source.counted(cut.index).astype(np.float32)
@@ -88,8 +88,11 @@ class LanguageProblem:
     ) -> torch.Tensor:
         """Losses per token of that window."""
         following = self._tensor(self.source.following(self._first(index).index))
-        losses: torch.Tensor = self.source.losses(outputs, following, self.label_smoothing)
+        losses: torch.Tensor = self._loss(outputs, following)
         return losses
+
+    def _loss(self, outputs: Any, following: Any) -> Any:
+        return self.source.losses(outputs, following, self.label_smoothing)
 
     def _first(self, index: Array) -> Window:
         return self.streams.cut(index, 0, self.streams.end_of(0, 0), self.source.begins)
@@ -103,22 +106,18 @@ class LanguageProblem:
 
     def bytes_per_token(self) -> int:
         """Rough memory of one token in training: saved activations and their gradients, float32."""
-        widths = sum(node.width for node in self.model.nodes)
+        widths = sum(node.held() for node in self.model.nodes)
         gates = sum(p.shape[0] for p in self.model.parameters().values() if p.role == "recurrent")
         return 4 * (3 * widths + 3 * gates)
 
 
-def losses_side_by_side(source: Source, walk: Callable[[Ragged], Iterator[Array]], pieces: int) -> Array:
+def losses_side_by_side(source: Source, predictor: Walking, pieces: int) -> Array:
     """(N,) nats of all that counts, float64, for steps that are read in some pieces side by side.
 
-    walk: what leaves a model after each step of a batch, some rows at a time. The pieces begin without what stands
-    before them, so the losses are a little higher than those of whole documents.
+    The pieces begin without what stands before them, so the losses are a little higher than those of whole documents.
     """
     streams = Streams.over(source.steps, count=pieces, window=None)
     cut = streams.cut(np.arange(streams.count), 0, streams.length, source.begins)
-    found, place = [], 0
-    for outputs in walk(Ragged(values=source.read(cut.index), offsets=cut.offsets)):
-        following = source.following(cut.index[place : place + len(outputs)])
-        found.append(source.losses(outputs, following))
-        place += len(outputs)
+    batch = Ragged(values=source.read(cut.index), offsets=cut.offsets)
+    found = list(predictor.losses(batch, source.following(cut.index), source.losses))
     return np.concatenate(found).astype(np.float64)[source.counted(cut.index)]

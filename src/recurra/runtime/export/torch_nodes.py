@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recurra.errors import SpecError
+from recurra.graph.adaptive import AdaptiveDense
 from recurra.graph.embed import Embed, EmbedColumns
-from recurra.graph.head import Dense, Dropout, JoinStatic
+from recurra.graph.head import Dense, Dropout, JoinStatic, TiedDense
 from recurra.graph.model import Model
 from recurra.graph.node import Node
 from recurra.graph.pool import Pool
@@ -16,6 +17,7 @@ from recurra.graph.recur import Place, Recur
 from recurra.graph.run import STATIC, Parameters
 from recurra.kernels import reference
 from recurra.kernels.namespace import namespace
+from recurra.runtime.torch_adaptive import adaptive_in_torch
 
 COUNT = "count"
 """Name of the state that counts the steps so far."""
@@ -97,6 +99,14 @@ def _affine(node: Node, parameters: Parameters, x: Any) -> Any:
     return x @ node.take(parameters, "weight").t() + node.take(parameters, "bias")
 
 
+def _tied(node: TiedDense, parameters: Parameters, step: Step) -> None:
+    step.values = step.values @ parameters[node.table].t() + node.take(parameters, "bias")
+
+
+def _adaptive(node: AdaptiveDense, parameters: Parameters, step: Step) -> None:
+    step.values = adaptive_in_torch(node, lambda part: node.take(parameters, part), step.values)
+
+
 def _recur(node: Recur, parameters: Parameters, step: Step) -> None:
     for place in node.places():
         after = _cell(node, parameters, place, step)
@@ -158,6 +168,8 @@ FORMS: dict[type[Node], Form] = {
     Dropout: _dropout,
     JoinStatic: _join_static,
     Dense: _dense,
+    TiedDense: _tied,
+    AdaptiveDense: _adaptive,
     Recur: _recur,
     Pool: _pool,
 }

@@ -30,6 +30,10 @@ def contenders(predictor: Predictor, place: Path, feed: Path) -> Iterator[Conten
     refused = torch_refused(predictor)
     if refused is not None:
         raise LeftOutError(refused)
+    if predictor.head.cutoffs:
+        raise LeftOutError(
+            "the network to compare with has one linear head, and the model an adaptive softmax"
+        )
     torch = needed("torch", "pip install 'recurra[train]'")
     torch.set_num_threads(kernels.get_num_threads())
     yield _contender(torch, predictor, place, feed, "float32")
