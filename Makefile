@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export MPLBACKEND := Agg
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check bench reproduce services docs clean install sanitize test-arm
+.PHONY: demo test check bench reproduce services docs clean install sanitize fuzz test-arm
 
 install: $(STAMP)
 
@@ -31,12 +31,16 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sphinx-build -q -W -E docs build/docs
+	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/sanitize.sh
 
 docs: $(STAMP)
 	$(BIN)/sphinx-build -W docs build/docs
 
 sanitize: $(STAMP)
-	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/sanitize.sh
+	RECURRA_SANITIZE_ALL=1 PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/sanitize.sh
+
+fuzz: $(STAMP)
+	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/fuzz.sh
 
 test-arm: $(STAMP)
 	PYTHON=$(CURDIR)/$(BIN)/python bash csrc/tests/arm.sh

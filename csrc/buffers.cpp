@@ -9,8 +9,29 @@
 #include <unordered_map>
 #include <vector>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace recurra {
 namespace {
+
+// Under AddressSanitizer what a block has beyond the bytes asked for, and a block that waits, may not be touched.
+void forbid(void* from, size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_POISON_MEMORY_REGION(from, bytes);
+#else
+  (void)from, (void)bytes;
+#endif
+}
+
+void permit(void* from, size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(from, bytes);
+#else
+  (void)from, (void)bytes;
+#endif
+}
 
 constexpr size_t header = 64, kept_from = size_t{64} << 10, kept_most = size_t{256} << 20;
 constexpr size_t huge = size_t{2} << 20;
@@ -62,7 +83,10 @@ void* take_buffer(size_t bytes) {
   }
   if (!base) base = fresh(size);
   *static_cast<size_t*>(base) = size;
-  return static_cast<char*>(base) + header;
+  char* block = static_cast<char*>(base) + header;
+  permit(block, bytes);
+  forbid(block + bytes, size - header - bytes);
+  return block;
 }
 
 void give_buffer(void* p) {
@@ -74,10 +98,12 @@ void give_buffer(void* p) {
     std::lock_guard<std::mutex> lock(s.lock);
     if (s.kept + size <= kept_most) {
       s.free[size].push_back(base);
+      forbid(p, size - header);
       s.kept += size;
       return;
     }
   }
+  permit(p, size - header);
   std::free(base);
 }
 

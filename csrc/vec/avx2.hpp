@@ -3,7 +3,9 @@
 
 #include <immintrin.h>
 
+#ifndef RECURRA_INLINE
 #define RECURRA_INLINE static inline __attribute__((always_inline))
+#endif
 
 namespace recurra {
 namespace RECURRA_ISA {

@@ -7,7 +7,9 @@
 #ifndef RECURRA_REAL
 #define RECURRA_REAL float
 #endif
+#ifndef RECURRA_INLINE
 #define RECURRA_INLINE static inline __attribute__((always_inline))
+#endif
 
 namespace recurra {
 namespace RECURRA_ISA {
