@@ -25,6 +25,7 @@ Stepper<real>::Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, rea
 }
 
 template <class real> const real* Stepper<real>::step(const real* x, const int64_t* index, int64_t count) {
+  if (count == 0) return in_.data();
   if (count == 1) return one(x, index ? index[0] : 0);
   for (int64_t layer = 0; layer < layers(); ++layer) {
     many(layer, layer ? in_.data() : x, index, count, out_.data());

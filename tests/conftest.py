@@ -21,6 +21,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    fuzz = parser.getgroup("fuzz", "tests/kernels/test_fuzz.py")
+    fuzz.addoption("--fuzz-examples", type=int, default=1500, help="how many calls it makes")
+    fuzz.addoption("--fuzz-module", default="", help="the native module, for one with sanitizers")
+    fuzz.addoption("--fuzz-preload", default="", help="a library that this module needs first")
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
     """No option of the person who runs the tests reaches them."""

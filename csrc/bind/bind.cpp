@@ -51,6 +51,22 @@ std::string describe(const Array& a) {
   return dtype_text(a.dtype()) + " of shape " + shape_text(shape.size(), shape.data());
 }
 
+size_t bytes_of(std::initializer_list<int64_t> shape, size_t each) {
+  constexpr size_t most = size_t{1} << 47;  // what a process can address
+  size_t bytes = each;
+  bool fits = true;
+  for (int64_t extent : shape)
+    if (extent == 0) return 0;
+  for (int64_t extent : shape) {
+    fits = fits && static_cast<size_t>(extent) <= most / bytes;
+    if (fits) bytes *= static_cast<size_t>(extent);
+  }
+  if (!fits)
+    refuse("the arguments ask for an array of shape " + shape_text(shape.size(), shape.begin()) +
+           ", more than memory can hold");
+  return bytes;
+}
+
 const void* checked(const Array& a, const char* argument, nb::dlpack::dtype dtype, const char* dtype_name,
                     std::initializer_list<int64_t> shape) {
   bool fits = a.dtype() == dtype && a.ndim() == shape.size();
@@ -62,6 +78,10 @@ const void* checked(const Array& a, const char* argument, nb::dlpack::dtype dtyp
   if (!fits)
     refuse(std::string(argument) + " must be " + dtype_name + " of shape " +
            shape_text(shape.size(), shape.begin()) + ", got " + describe(a));
+  constexpr size_t most_empty = size_t{1} << 31;  // so that nobody counts rows of nothing for hours
+  for (size_t axis = 0; axis < a.ndim(); ++axis)
+    if (a.size() == 0 && a.shape(axis) > most_empty)
+      refuse(std::string(argument) + " must hold numbers where it has so many rows, got " + describe(a));
   if (!in_c_order(a))
     refuse(std::string(argument) + " must be contiguous in C order; use numpy.ascontiguousarray");
   if (reinterpret_cast<uintptr_t>(a.data()) % (dtype.bits >= 8 ? dtype.bits / 8 : 1) != 0)

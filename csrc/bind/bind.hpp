@@ -73,15 +73,19 @@ template <class F> auto by_dtype(const Array& a, const char* argument, F&& f) {
 // Offsets of S sequences: int64 (S+1,), from 0, never falling, ending at `tokens`. Returns S.
 int64_t check_offsets(const Array& offsets, int64_t tokens);
 
+// Bytes of an array of this shape, or a refusal where no machine has as many.
+size_t bytes_of(std::initializer_list<int64_t> shape, size_t each);
+
 // A result: memory of our own store, handed to Python as a NumPy array that gives it back.
 template <class T> struct Result {
   T* data = nullptr;
   nb::object array;
 };
 template <class T> Result<T> result(std::initializer_list<int64_t> shape) {
-  size_t extents[8], n = 1, d = 0;
-  for (int64_t each : shape) extents[d++] = static_cast<size_t>(each), n *= static_cast<size_t>(each);
-  T* data = static_cast<T*>(take_buffer((n ? n : 1) * sizeof(T)));
+  size_t extents[8], d = 0;
+  for (int64_t each : shape) extents[d++] = static_cast<size_t>(each);
+  const size_t bytes = bytes_of(shape, sizeof(T));
+  T* data = static_cast<T*>(take_buffer(bytes ? bytes : sizeof(T)));
   nb::capsule owner(data, [](void* p) noexcept { give_buffer(p); });
   nb::ndarray<nb::numpy, T> out(data, d, extents, owner);
   return {data, nb::cast(out)};

@@ -1,5 +1,7 @@
 // Rows of numbers on their way into a stream: the arithmetic of the signal encoder's scaler, one call a row.
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "arrays.hpp"
 
@@ -18,6 +20,7 @@ class RowScaler {
     for (int64_t i : masked_)
       if (i < 0 || i >= features_) refuse("masked must be positions of features, got " + std::to_string(i));
     out_ = result<float>({1, width()});
+    std::fill_n(out_.data, width(), 0.0f);
   }
 
   bool row(const Array& x) {
@@ -28,6 +31,7 @@ class RowScaler {
   nb::object rows(const Array& x) {
     if (x.ndim() != 2 || static_cast<int64_t>(x.shape(1)) != features_) return nb::none();
     const int64_t count = static_cast<int64_t>(x.shape(0));
+    if (count > 0 && features_ == 0) return nb::none();
     const auto made = result<float>({count, width()});
     for (int64_t i = 0; i < count; ++i)
       if (!scaled(x, i, made.data + i * width())) return nb::none();
@@ -52,13 +56,19 @@ class RowScaler {
     return false;
   }
 
+  template <class real> static double number(const real* at) {  // wherever it lies: rows of a table may be unaligned
+    real value;
+    std::memcpy(&value, at, sizeof value);
+    return static_cast<double>(value);
+  }
+
   template <class real> bool of(const real* x, const Array& a, int64_t at, float* to) const {
     const bool matrix = a.ndim() == 2;
     const int64_t step = a.stride(matrix ? 1 : 0);
     if (matrix) x += at * a.stride(0);
     bool finite = true, whole = true;
     for (int64_t i = 0; i < features_; ++i) {
-      const double value = static_cast<double>(x[i * step]);
+      const double value = number(x + i * step);
       const size_t f = static_cast<size_t>(i);
       const bool absent = value != value;
       const float known = static_cast<float>((value * 0.5 - center_[f]) / scale_[f]);
@@ -67,7 +77,7 @@ class RowScaler {
       whole &= !absent;
     }
     for (size_t m = 0; m < masked_.size(); ++m) {
-      const double value = static_cast<double>(x[masked_[m] * step]);
+      const double value = number(x + masked_[m] * step);
       to[features_ + static_cast<int64_t>(m)] = value != value ? 1.0f : 0.0f;
     }
     return finite && (whole || missing_);

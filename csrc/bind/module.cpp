@@ -20,7 +20,7 @@ nb::dict engine() {
 }
 
 void set_threads_checked(int n) {
-  if (n < 1) refuse("the number of threads must be at least 1, got " + std::to_string(n));
+  if (n < 1) refuse("n, the number of threads, must be at least 1, got " + std::to_string(n));
   set_threads(n);
 }
 
@@ -29,6 +29,10 @@ void set_isa_checked(const std::string& wanted) {
 }
 
 double fma_peak(double seconds, std::optional<int> n) {
+  constexpr int most_threads = 1024;  // as many as the pool has
+  if (!(seconds >= 0 && seconds <= 60)) refuse("seconds must be from 0 to 60, got " + std::to_string(seconds));
+  if (n && (*n < 1 || *n > most_threads))
+    refuse("threads must be from 1 to " + std::to_string(most_threads) + ", got " + std::to_string(*n));
   nb::gil_scoped_release release;
   return peak_gflops(seconds, n.value_or(threads()));
 }

@@ -61,7 +61,7 @@ nb::object columns(const Array& x, int64_t from, int64_t to) {
     const int64_t rows = extent(x, "x", 0, 2), width = extent(x, "x", 1, 2);
     const real* px = view<real>(x, "x", {any, any});
     if (from < 0 || to < from || to > width)
-      refuse("columns must lie in 0 ... " + std::to_string(width) + ", got " + std::to_string(from) + " to " +
+      refuse("begin and end must be columns in 0 ... " + std::to_string(width) + ", got " + std::to_string(from) + " to " +
              std::to_string(to));
     auto out = result<real>({rows, to - from});
     nb::gil_scoped_release release;

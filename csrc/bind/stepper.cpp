@@ -2,6 +2,7 @@
 #include "../stepper.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <variant>
@@ -16,7 +17,11 @@ class PyStepper {
  public:
   PyStepper(const std::vector<Packed*>& stack, int64_t rows, std::optional<double> clip, double zoneout) {
     if (stack.empty()) refuse("stack must hold at least one layer, got none");
-    if (rows < 1) refuse("rows must be at least 1, got " + std::to_string(rows));
+    for (const Packed* each : stack)
+      if (!each) refuse("stack must hold packed weights, got None");
+    constexpr int64_t most_rows = std::numeric_limits<int32_t>::max();
+    if (rows < 1 || rows > most_rows)
+      refuse("rows must be from 1 to " + std::to_string(most_rows) + ", got " + std::to_string(rows));
     if (zoneout != 0) refuse("zoneout is not fused in the stepper; use the composed form");
     if (clip && stack[0]->cell != Cell::lstm) refuse("cell_clip is for lstm only, got it for " + stack[0]->name);
     if (clip && !(*clip > 0)) refuse("cell_clip must be greater than 0, got " + std::to_string(*clip));
