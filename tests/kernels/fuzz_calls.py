@@ -330,7 +330,8 @@ def _adam(d: Draw) -> Arguments:
     shape = d.shape()
     return {"parameter": d.real(*shape), "gradient": d.real(*shape), "first": d.real(*shape),
             "second": np.asarray(np.abs(d.real(*shape))), "rate": 0.1, "beta1": 0.9,
-            "beta2": 0.99, "epsilon": 1e-8, "step": 3, "decay": 0.01, "decoupled": d.pick(True, False), "scale": 0.5}  # fmt: skip
+            "beta2": 0.99, "epsilon": 1e-8, "step": 3, "decay": 0.01,
+            "decoupled": d.pick(True, False), "scale": 0.5}  # fmt: skip
 
 
 def _weighted_mean(d: Draw) -> Arguments:
