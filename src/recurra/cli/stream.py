@@ -50,8 +50,9 @@ def stream(
 ) -> None:
     """Answer step by step: `{"key": ..., "input": ...}` per line in, `{"key", "steps", ...}` per line out.
 
-    Further fields in: "text" for "input", "static", "reset": true, "state". A line that cannot be read is
-    answered by an error in its place, and the stream goes on. Lines are read only as fast as answers are taken.
+    Further fields in: "text" for "input", "static", "reset": true, "state", and of a tagger "end": true. A line
+    that cannot be read is answered by an error in its place, and the stream goes on. Lines are read only as fast
+    as answers are taken.
     """
     from recurra.runtime import load
     from recurra.runtime.wire import Wire, as_line

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.errors import DataError, InputError, LostStreamError, SpecError, nearest
+from recurra.errors import DataError, InputError
 from recurra.ragged import Array, Ragged
 from recurra.runtime.intake import quick_numbers
+from recurra.runtime.shelf import Kept, OnEvict, Shelf
 from recurra.runtime.state import Remembered, state_bytes, state_record
 from recurra.runtime.stream import probabilities_of, remembered, scaled_features
 
@@ -21,18 +20,14 @@ if TYPE_CHECKING:
     from recurra.runtime.predictor import Predictor
 
 FIRST_ROWS = 16
-LOST = ("restart", "error")
-
-OnEvict = Callable[[Hashable, dict[str, Any]], None]
 
 
 @dataclass(kw_only=True)
-class _Held:
+class _Held(Kept):
     """One stream: its row, and what is not in the row."""
 
     row: int
     static: Array | None
-    used: float
     steps: int = 0
     memory: Mapping[str, Any] | None = None
 
@@ -53,7 +48,7 @@ class _Taken:
     errors: dict[Hashable, InputError] = field(default_factory=dict)
 
 
-class Streams:
+class Streams(Shelf[_Held]):
     """Many streams of one model by key. Made by `model.streams()`; safe between threads.
 
     Streams that are interleaved, or stepped together by `push_many`, give the bits that each gives alone. A stream
@@ -81,40 +76,15 @@ class Streams:
         on_evict: OnEvict | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        _check(max_streams, idle_seconds, lost)
+        super().__init__(
+            max_streams=max_streams, idle_seconds=idle_seconds, lost=lost, on_evict=on_evict, clock=clock
+        )
         predictor.encoder.check_stream()
         self._predictor, self._look_ahead = predictor, look_ahead
-        self._max, self._idle, self._lost = max_streams, idle_seconds, lost
-        self._on_evict, self._clock = on_evict, clock
         rows = min(FIRST_ROWS, max_streams)
         self._stepping = predictor.begun(rows=rows, look_ahead=look_ahead)
         self._free = list(range(rows))
         self._quick = quick_numbers(predictor.encoder)
-        self._held: OrderedDict[Hashable, _Held] = OrderedDict()
-        self._evicted: Counter[str] = Counter()
-        self._lock = threading.RLock()
-
-    def __len__(self) -> int:
-        with self._lock:
-            self._evict_idle()
-            return len(self._held)
-
-    def __contains__(self, key: Hashable) -> bool:
-        with self._lock:
-            self._evict_idle()
-            return key in self._held
-
-    def keys(self) -> list[Hashable]:
-        """The keys that are held, that which was pushed to longest ago first."""
-        with self._lock:
-            self._evict_idle()
-            return list(self._held)
-
-    @property
-    def evicted(self) -> dict[str, int]:
-        """How many streams were evicted so far: "idle" for time, "room" for others' sake."""
-        with self._lock:
-            return {"idle": self._evicted["idle"], "room": self._evicted["room"]}
 
     def start(self, key: Hashable, *, static: Any = None) -> None:
         """Begin a stream, or begin it anew; static: its features, for a model that reads any."""
@@ -151,8 +121,7 @@ class Streams:
     def _push(
         self, items: Mapping[Hashable, Any], static: Mapping[Hashable, Any]
     ) -> dict[Hashable, InputError]:
-        if len(items) > self._max:
-            raise SpecError(f"push_many takes at most max_streams={self._max} keys at once, got {len(items)}")
+        self._at_most(len(items))
         self._evict_idle()
         if not static and self._push_rows(items):
             return {}
@@ -188,16 +157,11 @@ class Streams:
             move(key)
         return True
 
-    def _touch(self, key: Hashable, now: float) -> None:
-        self._held[key].used = now
-        self._held.move_to_end(key)
-
     def _encode(self, items: Mapping[Hashable, Any]) -> _Taken:
         taken = _Taken()
         for key, item in items.items():
             try:
-                if key not in self._held and self._lost == "error":
-                    raise self._lost_error(key)
+                self._may_begin(key)
                 taken.pieces[key] = self._piece(key, item)
             except InputError as error:
                 taken.errors[key] = error
@@ -246,33 +210,15 @@ class Streams:
 
     def _begin(self, key: Hashable, static: Array | None) -> None:
         """Give a new stream a row, making room by growing or by evicting that which waits longest."""
-        if not self._free and len(self._held) >= self._max:
-            self._evict(next(iter(self._held)), "room")
+        self._make_room()
         if not self._free:
             before = self._stepping.rows
             self._stepping.grow(min(2 * before, self._max))
             self._free = list(range(before, self._stepping.rows))
         self._anew(key, self._free.pop(), static)
 
-    def _evict_idle(self) -> None:
-        if self._idle is None:
-            return
-        bound = self._clock() - self._idle
-        while self._held and next(iter(self._held.values())).used < bound:
-            self._evict(next(iter(self._held)), "idle")
-
-    def _evict(self, key: Hashable, why: str) -> None:
-        if self._on_evict is not None:
-            self._on_evict(key, self._state(self._held[key]))
-        self._free.append(self._held.pop(key).row)
-        self._evicted[why] += 1
-
-    def drop(self, key: Hashable) -> None:
-        """Forget a stream; nothing happens where there is none."""
-        with self._lock:
-            held = self._held.pop(key, None)
-            if held is not None:
-                self._free.append(held.row)
+    def _release(self, held: _Held) -> None:
+        self._free.append(held.row)
 
     def steps(self, key: Hashable) -> int:
         """Steps (tokens) that a stream has taken."""
@@ -351,27 +297,6 @@ class Streams:
         self._held[key] = _Held(row=row, static=static, used=self._clock())
         self._held.move_to_end(key)
 
-    def _of(self, key: Hashable) -> _Held:
-        self._evict_idle()
-        if key not in self._held:
-            raise self._lost_error(key)
-        return self._held[key]
-
-    def _lost_error(self, key: Hashable) -> LostStreamError:
-        return LostStreamError(
-            f"no stream {key!r:.80} is held: it was never begun here, or it was evicted (max_streams={self._max}, "
-            f"idle_seconds={self._idle}); start it anew, or restore a state of it"
-        )
-
 
 def _remembered(held: _Held | None) -> dict[str, Any] | None:
     return None if held is None or held.memory is None else dict(held.memory)
-
-
-def _check(max_streams: Any, idle_seconds: Any, lost: Any) -> None:
-    if isinstance(max_streams, bool) or not isinstance(max_streams, int) or max_streams < 1:
-        raise SpecError(f"max_streams must be a whole number of at least 1, got {max_streams!r}")
-    if idle_seconds is not None and not (isinstance(idle_seconds, (int, float)) and idle_seconds > 0):
-        raise SpecError(f"idle_seconds must be a number above 0 or None, got {idle_seconds!r}")
-    if lost not in LOST:
-        raise SpecError(f"lost must be 'restart' or 'error', got {lost!r}{nearest(str(lost), LOST)}")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recurra.metrics.spans import SpanScores
     from recurra.runtime.keyed import Streams
     from recurra.runtime.step_stream import StepStream
+    from recurra.runtime.step_streams import StepStreams
 
 UNSEEN_SPAN = "B-(a tag that training had not)"
 
@@ -170,13 +171,13 @@ class TaggerPredictor(Predictor):
         """Whether there is a chain, or rules of spans."""
         return not self.numeric and (bool(self.head.chain) or any(rules is not None for rules in self._rules))
 
-    def streams(self, **options: Any) -> Streams:
-        """Sequences by key, answered for their newest step; refused where tags depend on their neighbours."""
-        if self.tags_depend_on_neighbours:
-            raise SpecError(
-                "streams by key answer for the newest step alone, and these tags depend on their neighbours; "
-                "use one stream() per sequence, or a model with head='softmax' and scheme='none'"
-            )
+    def streams(self, **options: Any) -> Streams | StepStreams:  # type: ignore[override]
+        """Sequences by key. Where tags depend on their neighbours, or with `look_ahead`, as `StepStreams`: a push
+        gives the answers that stand; else as `Streams`, which step together and answer for their newest step."""
+        from recurra.runtime.step_streams import StepStreams
+
+        if self.tags_depend_on_neighbours or options.get("look_ahead") is not None:
+            return StepStreams(self, **options)
         return super().streams(**options)
 
     # ---- reading and running ---------------------------------------------------------------------------------

@@ -9,10 +9,12 @@ In: an object with any of
 | `static` | features of the sequence, with the line that begins it |
 | `reset` | true: the stream begins anew before the input is taken |
 | `state` | a state: the stream goes on from there; true: the answer carries the state |
+| `end` | true, where a line is answered by `answers`: nothing follows; the rest is answered, the key forgotten |
 
 or, for a stream without a key, the piece alone where it is no object. Out: `key`, `steps` (taken so far, so that a
-stream that began anew is seen), then the record of `recurra predict`; or `key`, `line` and `error` with its `type`
-and `message`.
+stream that began anew is seen), then the record of `recurra predict`, or `answers` of a tagger that reads ahead or
+whose tags depend on their neighbours: the records of the steps whose answers stand since; or `key`, `line` and
+`error` with its `type` and `message`.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from typing import Any
 
 from recurra.errors import DataError, InputError, LostStreamError, nearest
 from recurra.runtime.keyed import Streams
+from recurra.runtime.step_streams import StepStreams
 
-FIELDS = ("key", "input", "text", "static", "reset", "state")
+FIELDS = ("key", "input", "text", "static", "reset", "state", "end")
 _NOTHING: Any = object()
 _SCALARS = (str, int, type(None))
 
@@ -40,6 +43,7 @@ class _Request:
     static: Any
     reset: bool
     state: Any
+    end: bool
 
     @property
     def name(self) -> Hashable:
@@ -49,13 +53,13 @@ class _Request:
     @property
     def is_push(self) -> bool:
         """Whether nothing but a push is asked for, so that it may be taken together with others."""
-        return self.item is not _NOTHING and not self.reset and self.state is _NOTHING
+        return self.item is not _NOTHING and not (self.reset or self.end) and self.state is _NOTHING
 
 
 class Wire:
     """Answers lines by streams. `answer` takes the lines that wait and steps as many as possible together."""
 
-    def __init__(self, streams: Streams, *, most: int) -> None:
+    def __init__(self, streams: Streams | StepStreams, *, most: int) -> None:
         self._streams, self._most = streams, most
         self._count = 0
 
@@ -118,10 +122,18 @@ class Wire:
                 streams.restore(name, request.state)
             if request.reset:
                 streams.start(name, static=request.static)
+            if request.end and not isinstance(streams, StepStreams):
+                raise DataError(
+                    "end has no effect on this model: every line is answered for all steps so far"
+                )
             if request.item is not _NOTHING:
                 streams.push(name, request.item, static=None if request.reset else request.static)
             made = {"key": request.key, "steps": streams.steps(name), **streams.result(name)}
-            return {**made, "state": streams.state(name)} if request.state is True else made
+            made |= {"state": streams.state(name)} if request.state is True else {}
+            if request.end and isinstance(streams, StepStreams):
+                pushed = made["answers"] if request.item is not _NOTHING else []
+                made["answers"] = pushed + streams.finish(name)
+            return made
         except InputError as error:
             return _refusal(request.key, request.line, error)
 
@@ -149,8 +161,10 @@ def _request(value: dict[str, Any], number: int) -> _Request:
     key, reset, state = value.get("key"), value.get("reset", False), value.get("state", _NOTHING)
     if not isinstance(key, _SCALARS) or isinstance(key, bool):
         raise DataError(f"key must be a text or a whole number, got {key!r:.40}")
-    if not isinstance(reset, bool):
-        raise DataError(f"reset must be true or false, got {reset!r:.40}")
+    end = value.get("end", False)
+    for field, given in (("reset", reset), ("end", end)):
+        if not isinstance(given, bool):
+            raise DataError(f"{field} must be true or false, got {given!r:.40}")
     if state is False or state is None:
         state = _NOTHING
     if state is not _NOTHING and state is not True and not isinstance(state, dict):
@@ -158,7 +172,9 @@ def _request(value: dict[str, Any], number: int) -> _Request:
     if "input" in value and "text" in value:
         raise DataError("the line has both input and text; give one of them")
     item = value["text"] if "text" in value else value.get("input", _NOTHING)
-    return _Request(line=number, key=key, item=item, static=value.get("static"), reset=reset, state=state)
+    return _Request(
+        line=number, key=key, item=item, static=value.get("static"), reset=reset, state=state, end=end
+    )
 
 
 def as_line(answer: dict[str, Any]) -> bytes:
