@@ -3,7 +3,7 @@
 // One accumulation chain per output, in order of the inner index, whatever the tile, the batch or the threads:
 //   y[n][o]  = b[o], then += x[n][k] w[o][k] for k = 0 ... I-1
 //   dx[n][i] = 0,    then += dy[n][o] w[o][i] for o = 0 ... O-1
-//   dw[o][i] = sums over blocks of 256 tokens (each 0, then += dy[n][o] x[n][i]), added block after block
+//   dw[o][i] = sums over blocks of 128 tokens (each 0, then += dy[n][o] x[n][i]), added block after block
 #pragma once
 
 #include <cstdint>

@@ -59,7 +59,7 @@ template <class real> struct Backward {
   real *dx, *dh0, *dc0, *steps;
 };
 
-// Sums over tokens of left[t]^T right[t]: blocks of 256 tokens, then over the blocks in order.
+// Sums over tokens of left[t]^T right[t]: blocks of 128 tokens, then over the blocks in order.
 template <class real> struct Right {
   const real* rows;            // (N, C), or null where `at` is given
   const real* const* at;       // N pointers to rows of C

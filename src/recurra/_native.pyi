@@ -172,7 +172,7 @@ def dense(x: _Real, w: _Real, b: _Real | None = None) -> _Real: ...  # (N, I), (
 def dense_dx(dy: _Real, w: _Real) -> _Real: ...  # (N, O), (O, I) -> (N, I)
 def dense_dw(
     dy: _Real, x: _Real, bias: bool = False
-) -> tuple[_Real, _Real | None]: ...  # (N, O), (N, I) -> (O, I) and with bias (O,); blocks of 256 tokens
+) -> tuple[_Real, _Real | None]: ...  # (N, O), (N, I) -> (O, I) and with bias (O,); blocks of 128 tokens
 def column_sums(x: _Real) -> _Real: ...  # (N, F) -> (F,), blocks of 256 rows
 def gather_rows(x: _Real, index: NDArray[Any]) -> _Real: ...
 def scatter_rows(dy: _Real, index: NDArray[Any], rows: int) -> _Real: ...  # added in the order of index
