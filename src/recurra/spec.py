@@ -260,7 +260,7 @@ class Network(Spec):
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle", "plateau")
-STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 4000, 12, 60
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 2000, 12, 40
 """What "auto" epochs are: about so many steps, within these bounds."""
 
 
@@ -268,7 +268,7 @@ STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 4000, 12, 60
 class Training(Spec):
     """How the model is learnt.
 
-    epochs: passes over the training split. Usual: 5-50. "auto": as many as make about 4,000 steps, from 12 to 60, so
+    epochs: passes over the training split. Usual: 5-50. "auto": as many as make about 2,000 steps, from 12 to 40, so
         that few sequences are read more often.
     batch_size: sequences per step at most. Usual: 16-128.
     batch_tokens: tokens per step at most, besides `batch_size`; None: no bound. A single longer sequence still

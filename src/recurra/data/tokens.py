@@ -56,12 +56,12 @@ class Tokens(InputSpec):
     affixes: characters of the longest beginning and of the longest ending of a word that are looked up by themselves,
         beside all shorter ones; 0: none. Endings tell much where few sentences are at hand to learn from. Usual: 0-5.
     affix_size: numbers per beginning or ending. Usual: 8-16.
-    word_dropout: probability that a word is looked up as unknown in training. Usual: 0-0.3.
+    word_dropout: probability that a word is looked up as unknown in training. Usual: 0.2-0.5.
     """
 
     name: ClassVar[str] = "tokens"
 
-    min_count: int = option(2, int, low=1, usual="1-3")
+    min_count: int = option(1, int, low=1, usual="1-3")
     max_size: int | None = option(None, int, low=1, optional=True, usual="5000-100000")
     max_length: int | None = option(None, int, low=1, optional=True, usual="100-1000")
     lowercase: bool = option(True, bool)
@@ -71,7 +71,7 @@ class Tokens(InputSpec):
     max_characters: int = option(40, int, low=2, usual="20-100")
     affixes: int = option(4, int, low=0, high=20, usual="0-5")
     affix_size: int = option(8, int, low=1, high=4096, usual="8-16")
-    word_dropout: float = option(0.25, float, low=0.0, high=1.0, open_high=True, usual="0-0.3")
+    word_dropout: float = option(0.4, float, low=0.0, high=1.0, open_high=True, usual="0.2-0.5")
 
     def fit(self, inputs: Any, features: Any = None) -> TokenEncoder:
         """Learn which words and which characters occur in the training sequences."""

@@ -50,8 +50,19 @@ def _known(targets: Ragged) -> tuple[Array, Array]:
     return np.flatnonzero(every), before[targets.offsets].astype(np.int64)
 
 
-def classes_loss(sizes: tuple[int, ...], label_smoothing: float) -> StepLoss:
-    """Cross-entropy of every column of tags, summed over the columns."""
+def balanced_tags(codes: Array, sizes: tuple[int, ...]) -> tuple[Array, ...]:
+    """Per column of (N, K) codes a weight of each tag: its inverse frequency, 1 on average over the steps."""
+    made = []
+    for column, size in zip(codes.T, sizes, strict=True):
+        counts = np.bincount(column[column >= 0], minlength=size)
+        made.append((counts.sum() / (np.maximum(counts, 1) * np.sum(counts > 0))).astype(np.float32))
+    return tuple(made)
+
+
+def classes_loss(
+    sizes: tuple[int, ...], label_smoothing: float, weights: tuple[Array, ...] | None = None
+) -> StepLoss:
+    """Cross-entropy of every column of tags, summed over the columns; weights: per column of each tag."""
 
     def loss(parameters: Any, outputs: Any, targets: Ragged) -> Any:
         rows, offsets = _known(targets)
@@ -61,6 +72,8 @@ def classes_loss(sizes: tuple[int, ...], label_smoothing: float) -> StepLoss:
         for place, part in enumerate(_columns(sizes)):
             tags = _index(np.ascontiguousarray(truth[:, place]), outputs)
             losses = kernels.cross_entropy(_part(picked, part), tags, label_smoothing=label_smoothing)
+            if weights is not None:
+                losses = kernels.mul(losses, _index(weights[place][truth[:, place]], outputs))
             total = losses if total is None else kernels.add(total, losses)
         return _means(total, offsets)
 

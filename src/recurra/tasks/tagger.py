@@ -28,6 +28,7 @@ from recurra.tasks.regressor import LOSSES
 from recurra.tasks.step_problem import (
     StepLoss,
     StepProblem,
+    balanced_tags,
     chain_loss,
     classes_loss,
     numbers_loss,
@@ -54,7 +55,7 @@ class Tagger(SequenceEstimator):
     on standardised targets.
 
     network, training: None gives what suits tagging, `Tagger.default` (a bidirectional LSTM; as many epochs as
-        make about 4,000 steps).
+        make about 2,000 steps).
     inputs: input spec; None gives `Tokens` (words beside their characters) for texts and lists of words, else by
         the data. A text is cut into words and needs as many tags.
     head: "crf" (linear chain: tags know their neighbours), "softmax" (each step by itself), or "auto": "crf" where
@@ -207,8 +208,16 @@ class Tagger(SequenceEstimator):
         return encoded
 
     def _weighted(self, train: Examples, training: Training) -> Examples:
-        if training.class_weight is not None:
-            raise SpecError("class_weight has no effect on an answer per step; leave it out")
+        if training.class_weight is None:
+            return train
+        if self.numeric_:
+            raise SpecError("class_weight has no effect on numbers; leave it out")
+        if self.chained_:
+            raise SpecError(
+                "class_weight has no effect with head='crf', which judges whole sequences of tags; leave it out, "
+                "or use 'softmax'"
+            )
+        self._tag_weights = balanced_tags(np.asarray(train.targets.values), self.target_.sizes)
         return train
 
     def _loss(self, training: Training) -> Any:
@@ -222,7 +231,8 @@ class Tagger(SequenceEstimator):
                     "label_smoothing has no effect with head='crf'; leave it out, or use 'softmax'"
                 )
             return chain_loss(self.model_.node(Chain))
-        return classes_loss(self.target_.sizes, training.label_smoothing)
+        weights = None if training.class_weight is None else self._tag_weights
+        return classes_loss(self.target_.sizes, training.label_smoothing, weights)
 
     def _evaluate(self, parameters: Mapping[str, Array], examples: Examples) -> dict[str, float]:
         predictor = self._predictor(parameters)
@@ -232,7 +242,7 @@ class Tagger(SequenceEstimator):
         return {"loss": loss, **self._epoch_scores(predictor, outputs, examples)}
 
     def _plain_loss(self) -> StepLoss:
-        made: StepLoss = self._loss(self.training_.replace(label_smoothing=0.0))
+        made: StepLoss = self._loss(self.training_.replace(label_smoothing=0.0, class_weight=None))
         return made
 
     def _numpy_loss(self, outputs: Array, examples: Examples) -> float:
