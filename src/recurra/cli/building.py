@@ -120,7 +120,8 @@ def estimator(task: str, choices: Choices, dataset: Dataset) -> Any:
         if name not in known:
             raise SpecError(f"[task] has no option {name!r}{nearest(name, known)}")
     return kind(
-        kind.default("network").replace(**choices.network),
+        # None: a network of the task's own, or that of the model that training starts from.
+        kind.default("network").replace(**choices.network) if choices.network else None,
         kind.default("training").replace(**choices.training),
         input_spec(choices.input, dataset.kind, {**BY_KIND, "text": kind.text_unit}),
         **choices.task,

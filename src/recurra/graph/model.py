@@ -108,6 +108,8 @@ class Model:
 
 def _part_of(name: str) -> str:
     node, _, rest = name.partition(".")
+    if node == "chain":  # it learns with the head, whose scores it joins
+        return "head"
     layer = rest.removesuffix("_reverse").rpartition("_")[2] if node == "recur" else ""
     return f"{node}.{layer}" if layer else node
 

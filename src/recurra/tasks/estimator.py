@@ -87,7 +87,7 @@ class SequenceEstimator(Learner):
         assert isinstance(training, Training)
         self._donor = None if self.pretrained is None else donor_of(self.pretrained)
         if self._donor is not None:
-            network = network_for(None if self.network is None else network, self._donor)
+            network = self._network_of(self._donor, None if self.network is None else network)
         train, held = self._materials(inputs, targets, static, sample_weight, validation_data, training)
         training, planned = training.planned(len(train)), training.epochs == "auto"
         self._learn_encoders(network, train)
@@ -138,16 +138,22 @@ class SequenceEstimator(Learner):
     def _learn_encoders(self, network: Network, train: Materials) -> None:
         """Fit everything that is learnt from data before training, on the training split alone."""
         self.network_ = network.resolved()
-        if self._donor is None:
-            spec = self.inputs if self.inputs is not None else self._default_inputs(train)
-            self.encoder_: Encoder = spec.fit(train.inputs, train.features or None)
-        else:
-            self.encoder_ = checked_inputs(self.inputs, self._donor)
+        self.encoder_ = self._fitted_encoder(train)
         self.target_ = self._fit_target(train.targets)
         scaler = None if train.static is None else StaticScaler.fit(train.static, train.static_names)
         self.head_ = self._head(scaler)
         self.fingerprint_ = train.fingerprint()
         self.conformal_: Conformal | None = None
+
+    def _fitted_encoder(self, train: Materials) -> Encoder:
+        if self._donor is not None:
+            return checked_inputs(self.inputs, self._donor)
+        spec = self.inputs if self.inputs is not None else self._default_inputs(train)
+        return spec.fit(train.inputs, train.features or None)
+
+    def _network_of(self, donor: LanguageModelPredictor, network: Network | None) -> Network:
+        """The network to train where training starts from a language model."""
+        return network_for(network, donor)
 
     def _default_inputs(self, train: Materials) -> InputSpec:
         return _default_spec(train)

@@ -9,20 +9,22 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from recurra import kernels
-from recurra.data.encoder import InputSpec, truncated
+from recurra.data.encoder import Encoder, InputSpec, truncated
 from recurra.data.step_targets import StepLabels, StepNumbers, are_numbers, check_steps
-from recurra.data.tokens import Tokens
+from recurra.data.tokens import TokenEncoder, Tokens
 from recurra.data.vectors import Vectors, read_vectors
 from recurra.decoding.tags import SCHEMES, scheme_of
 from recurra.errors import SpecError, nearest
 from recurra.graph.chain import Chain
 from recurra.ragged import Array, Ragged
+from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.predictor import Head, Predictor
 from recurra.runtime.tagger import TaggerPredictor
 from recurra.spec import Network, Spec, Training
 from recurra.tasks.estimator import SequenceEstimator
 from recurra.tasks.illegal_tags import ILLEGAL, lawful
 from recurra.tasks.materials import Materials
+from recurra.tasks.pretrained import WORD_TABLE, grown, widened_network, with_words_of
 from recurra.tasks.problem import Examples, SupervisedProblem
 from recurra.tasks.regressor import LOSSES
 from recurra.tasks.step_problem import (
@@ -71,6 +73,10 @@ class Tagger(SequenceEstimator):
         vocabulary start from; they are trained further. None: drawn at random. It decides about embedding_size.
     loss: of numbers: "squared", "absolute" or "huber"; None gives "squared". Refused for labels.
     validation: share of the sequences set aside where no validation data are given.
+    pretrained: a `LanguageModel` of words that has learnt, or the path of a stored one: the words that it knows start
+        from its vectors, and the layers that read forward from its own, with the same size and depth; characters, and
+        layers that read backward, are learnt anew. A tagger of other tokens (`inputs`) takes over what a `Classifier`
+        does. See `Training.unfreeze` and `Training.layer_decay`.
 
     Learnt: `history_`, `parameters_`, `encoder_`, `predictor_`.
     """
@@ -94,6 +100,7 @@ class Tagger(SequenceEstimator):
         vectors: str | None = None,
         loss: str | None = None,
         validation: float = 0.1,
+        pretrained: Any = None,
     ) -> None:
         self.network = network
         self.training = training
@@ -105,6 +112,7 @@ class Tagger(SequenceEstimator):
         self.vectors = vectors
         self.loss = loss
         self.validation = validation
+        self.pretrained = pretrained
 
     @classmethod
     def default(cls, part: str) -> Spec:
@@ -114,9 +122,35 @@ class Tagger(SequenceEstimator):
     def _default_inputs(self, train: Materials) -> InputSpec:
         return Tokens() if train.kind == "text" else super()._default_inputs(train)
 
+    def _network_of(self, donor: LanguageModelPredictor, network: Network | None) -> Network:
+        if not self._reads_more():
+            return super()._network_of(donor, network)
+        usual = self.default("network")
+        assert isinstance(usual, Network)
+        return widened_network(network, usual, donor)
+
+    def _reads_more(self) -> bool:
+        """Whether words are read by their characters too, which a language model does not."""
+        return self.inputs is None or isinstance(self.inputs, Tokens)
+
     def _learn_encoders(self, network: Network, train: Materials) -> None:
+        if self._donor is not None and self.vectors is not None:
+            raise SpecError("vectors has no effect with pretrained, which has its own; leave one out")
         super()._learn_encoders(network, train)
         self._vectors = self._read_vectors()
+
+    def _fitted_encoder(self, train: Materials) -> Encoder:
+        if self._donor is None or not self._reads_more():
+            return super()._fitted_encoder(train)
+        if train.kind != "text":
+            raise SpecError(f"pretrained has no effect on {train.kind}; leave it out")
+        theirs = self._donor.encoder.spec
+        spec = self.inputs or Tokens(
+            lowercase=getattr(theirs, "lowercase", True), normalize=getattr(theirs, "normalize", "NFC")
+        )
+        made = spec.fit(train.inputs, train.features or None)
+        assert isinstance(made, TokenEncoder)
+        return with_words_of(made, self._donor)
 
     def _read_vectors(self) -> Vectors | None:
         """The pretrained vectors of the vocabulary; the network's embedding takes their size."""
@@ -135,10 +169,12 @@ class Tagger(SequenceEstimator):
         return found
 
     def _initial(self, training: Training) -> dict[str, Array]:
+        if self._donor is not None and isinstance(self.encoder_, TokenEncoder):
+            return grown(self.model_.initial(training.seed), self.encoder_, self._donor)
         drawn = super()._initial(training)
         if self._vectors is None:
             return drawn
-        name = "spell.words.table" if "spell.words.table" in drawn else "embed.table"
+        name = WORD_TABLE if WORD_TABLE in drawn else "embed.table"
         given = self._vectors.found[:, None]
         return {**drawn, name: np.where(given, self._vectors.values, drawn[name])}
 
