@@ -14,20 +14,15 @@
 #include "../pool.hpp"
 #include "../recur_run.hpp"
 #include "../stepper.hpp"
-#include "operators.hpp"
+#include "checks.hpp"
 
 namespace {
 
 using namespace recurra;
 
-int failures = 0, checks = 0;
+Tally tally;
 
-void expect(bool good, const std::string& what) {
-  ++checks;
-  if (good) return;
-  ++failures;
-  std::printf("FAILED: %s\n", what.c_str());
-}
+void expect(bool good, const std::string& what) { tally.expect(good, what); }
 
 const char* cell_name(Cell cell) {
   return cell == Cell::rnn ? "rnn" : cell == Cell::rnn_relu ? "rnn_relu" : cell == Cell::lstm ? "lstm" : "gru";
@@ -202,10 +197,12 @@ void values(Cell cell, int64_t I, int64_t H, const std::vector<int64_t>& lengths
   }
 }
 
-void bits(Cell cell, int64_t I, int64_t H) {
-  const std::string label = std::string(cell_name(cell)) + " " + std::to_string(I) + "x" + std::to_string(H) + ": ";
+void bits(Cell cell, int64_t I, int64_t H, Precision precision = Precision::full) {
+  const std::string label = std::string(cell_name(cell)) + " " + std::to_string(I) + "x" + std::to_string(H) +
+                            (precision == Precision::bfloat16 ? " bfloat16: " : ": ");
   const std::vector<int64_t> lengths = {9, 1, 0, 17, 5, 5, 30, 2, 12, 3, 1, 8, 22, 4, 260};
   Problem<float> p(cell, I, H, lengths);
+  p.pack(precision);
   set_threads(1);
   Answer<float> one = forward(p, false);
   backward(p, false, one);
@@ -255,7 +252,7 @@ void bits(Cell cell, int64_t I, int64_t H) {
   const std::string before = recurra::name(isa());
   for (const char* wanted : {"portable", "avx2"}) {
     if (!set_isa(wanted)) continue;
-    p.pack();
+    p.pack(precision);
     Answer<float> other = forward(p, false);
     backward(p, false, other);
     expect(same(one.y, other.y) && same(one.dw_hh, other.dw_hh) && same(one.dx, other.dx), label + wanted);
@@ -330,9 +327,10 @@ int main() {
     values(cell, 1, 1, {3}), values(cell, 5, 7, {4, 0, 9, 1}), values(cell, 17, 33, {20, 3, 3, 0, 11, 1});
     values(cell, 70, 100, {3, 2}), values(cell, 3, 16, std::vector<int64_t>(45, 4));
     bits(cell, 3, 5), bits(cell, 20, 48), bits(cell, 7, 65);
+    bits(cell, 3, 5, Precision::bfloat16), bits(cell, 7, 65, Precision::bfloat16);
     fewer_bits(cell, 1, 1), fewer_bits(cell, 7, 20), fewer_bits(cell, 33, 70);
   }
-  failures += operator_tests(&checks);
-  std::printf("%d checks, %d failed (%s)\n", checks, failures, name(isa()));
-  return failures ? 1 : 0;
+  operator_tests(tally), chain_tests(tally), pair_tests(tally);
+  std::printf("%d checks, %d failed (%s)\n", tally.checks, tally.failures, name(isa()));
+  return tally.failures ? 1 : 0;
 }

@@ -1,10 +1,6 @@
 // The operators beside the recurrences: values against plain loops in double, the same bits on every instruction
 // set, in memory that ends where the arrays end (so that sanitizers see a step too far).
-#include "operators.hpp"
-
 #include <cmath>
-#include <cstdio>
-#include <random>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -17,39 +13,11 @@
 #include "../pooling.hpp"
 #include "../rows.hpp"
 #include "../softmax.hpp"
+#include "checks.hpp"
 
 namespace {
 
 using namespace recurra;
-
-struct Tally {
-  int checks = 0, failures = 0;
-  void expect(bool good, const std::string& what) {
-    ++checks;
-    if (good) return;
-    ++failures;
-    std::printf("FAILED: %s\n", what.c_str());
-  }
-};
-
-template <class real> std::vector<real> numbers(unsigned seed, int64_t n) {
-  std::mt19937 random(seed);
-  std::vector<real> v(static_cast<size_t>(n));
-  for (real& each : v) each = static_cast<real>(static_cast<float>(random() / 2147483648.0 - 1));
-  return v;
-}
-
-template <class real> std::vector<real> room(int64_t n) { return std::vector<real>(static_cast<size_t>(n)); }
-
-template <class real> bool near(const std::vector<real>& a, const std::vector<double>& b) {
-  const double tolerance = sizeof(real) == 4 ? 2e-5 : 1e-12;
-  double most = 1;
-  for (double each : b) most = std::max(most, std::fabs(each));
-  for (size_t i = 0; i < a.size(); ++i)
-    if (!(std::fabs(static_cast<double>(a[i]) - b[i]) <= tolerance * most)) return false;
-  return a.size() == b.size();
-}
-
 
 template <class real> std::vector<real> products(Tally& t, int64_t N, int64_t I, int64_t O) {
   const std::string label = "dense " + std::to_string(N) + "x" + std::to_string(I) + "x" + std::to_string(O) + ": ";
@@ -201,8 +169,7 @@ template <class real> std::vector<real> everything(Tally& t) {
 
 }  // namespace
 
-int operator_tests(int* checks) {
-  Tally t;
+void operator_tests(Tally& t) {
   const std::string before = name(isa());
   std::vector<float> first;
   for (const char* wanted : {"avx512", "avx2", "portable"}) {
@@ -216,6 +183,4 @@ int operator_tests(int* checks) {
     everything<double>(t);
   }
   set_isa(before);
-  *checks += t.checks;
-  return t.failures;
 }
