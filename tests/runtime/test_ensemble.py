@@ -14,7 +14,7 @@ import recurra as rc
 from recurra.errors import CorruptBundleError, SpecError, StateError, StorageError
 from recurra.insight.states import hidden_states
 from recurra.runtime.ensemble import Ensemble
-from recurra.runtime.predictor import StaticScaler
+from recurra.runtime.static_scaler import StaticScaler
 from recurra.runtime.store import load_predictor, save_predictor
 from recurra.runtime.verify import verify
 from runtime.streaming import (

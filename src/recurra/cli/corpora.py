@@ -15,6 +15,7 @@ from recurra.cli.options import Choices
 from recurra.cli.output import print_json
 from recurra.data.corpus import Corpus, divided
 from recurra.data.encoder import InputSpec
+from recurra.data.told import Told
 from recurra.errors import DataError, InputError, SpecError, nearest
 from recurra.spec import Network, Training
 
@@ -29,6 +30,13 @@ _OWN = ("encoding", "test")
 
 def corpus_of(paths: Sequence[str], chosen: Mapping[str, Any], documents: str) -> Corpus:
     """The corpus that a command line names: running text, or the texts of a table. Raises InputError."""
+    return told_corpus_of(paths, chosen, documents)[0]
+
+
+def told_corpus_of(
+    paths: Sequence[str], chosen: Mapping[str, Any], documents: str
+) -> tuple[Corpus, list[Any] | None]:
+    """As `corpus_of`, and of a table with a --target the conditions of its texts; empty texts are left out."""
     if len(paths) != 1:
         raise InputError(
             f"a language model reads one file or folder, got {len(paths)}; join them in a folder"
@@ -36,11 +44,16 @@ def corpus_of(paths: Sequence[str], chosen: Mapping[str, Any], documents: str) -
     (path,) = paths
     if any(suffix in TABLES for suffix in PurePath(path.lower()).suffixes):
         known = {name: value for name, value in chosen.items() if name not in ("test", "kind")}
-        return Corpus.of(read_data(paths, {**known, "kind": "text"}, None).inputs)
+        table = read_data(paths, {**known, "kind": "text"}, None)
+        if "target" not in chosen:
+            return Corpus.of(table.inputs), None
+        targets: Any = table.targets
+        told = Told.of(Corpus.of(table.inputs), list(targets))
+        return told.corpus, told.conditions
     for name in chosen:
         if name not in _OWN:
             raise SpecError(f"[data] option {name!r} has no effect on running text{nearest(name, _OWN)}")
-    return Corpus.of(path, documents=documents, encoding=chosen.get("encoding", "utf-8"))
+    return Corpus.of(path, documents=documents, encoding=chosen.get("encoding", "utf-8")), None
 
 
 def language_model(choices: Choices) -> Any:
@@ -80,15 +93,14 @@ def fit_language_model(
 ) -> dict[str, Any]:
     """Train, score the test text once, save a bundle; returns the record that `--json` prints."""
     model = language_model(chosen)
-    corpus = corpus_of(data, chosen.data, model.documents)
-    train, held = _parts(corpus, chosen, model.documents, test)
+    (train, told), (held, held_told) = _parts(data, chosen, model.documents, test)
     begin = time.perf_counter()
     with explaining_divergence(model):
-        model.fit(train, folder=checkpoints, resume=resume, progress=progress)
+        model.fit(train, told, folder=checkpoints, resume=resume, progress=progress)
     seconds = time.perf_counter() - begin
     scores = {"validation": model.fitted_best().get("validation", {})}
     if held is not None:
-        scores = {"test": model.scores(held), **scores}
+        scores = {"test": model.scores(held, held_told), **scores}
     history = checkpoints / "history.jsonl"
     extras = {"history.jsonl": history.read_bytes()} if history.is_file() else {}
     reading = {**chosen.data, "documents": model.documents}
@@ -109,14 +121,29 @@ def fit_language_model(
     }
 
 
-def _parts(corpus: Corpus, chosen: Choices, documents: str, test: str | None) -> tuple[Corpus, Corpus | None]:
+_Told = tuple[Corpus | None, list[Any] | None]
+"""A corpus and the conditions of its texts, where there are any."""
+
+
+def _parts(
+    data: Sequence[str], chosen: Choices, documents: str, test: str | None
+) -> tuple[tuple[Corpus, list[Any] | None], _Told]:
     """What is trained on, and the text for the test: a file of its own, else a share of the corpus, or none."""
+    whole = told_corpus_of(data, chosen.data, documents)
     if test is not None:
-        return corpus, corpus_of([test], {k: v for k, v in chosen.data.items() if k != "test"}, documents)
+        known = {k: v for k, v in chosen.data.items() if k != "test"}
+        return whole, told_corpus_of([test], known, documents)
     share = float(chosen.data.get("test", 0.1))
     if not 0 <= share < 1:
         raise SpecError(f"[data] test must be a share from 0 to below 1, got {share:g}; usual: 0.1")
-    return divided(corpus, share) if share else (corpus, None)
+    corpus, conditions = whole
+    if not share:
+        return whole, (None, None)
+    if conditions is None:
+        first, second = divided(corpus, share)
+        return (first, None), (second, None)
+    told, aside = Told.of(corpus, conditions).divided(share, 0)
+    return (told.corpus, told.conditions), (aside.corpus, aside.conditions)
 
 
 def tell(record: Mapping[str, Any]) -> None:
@@ -131,13 +158,21 @@ def tell(record: Mapping[str, Any]) -> None:
 
 def texts_like_training(predictor: Any, data: Sequence[str], changes: Mapping[str, Any]) -> list[str]:
     """The documents of a corpus, read as in training, which the bundle keeps, with the given changes."""
+    return told_texts_like_training(predictor, data, changes)[0]
+
+
+def told_texts_like_training(
+    predictor: Any, data: Sequence[str], changes: Mapping[str, Any]
+) -> tuple[list[str], list[Any] | None]:
+    """As `texts_like_training`, and their conditions, where the model was trained under conditions."""
     stored = dict(predictor.config["data"].get("reading", {}))
     documents = stored.pop("documents", predictor.config["documents"])
     kept = {key: value for key, value in stored.items() if key != "test"}
-    texts = list(corpus_of(data, {**kept, **changes}, documents).whole())
+    corpus, conditions = told_corpus_of(data, {**kept, **changes}, documents)
+    texts = list(corpus.whole())
     if not texts:
         raise DataError(f"{data[0]} must hold some text to score, got none")
-    return texts
+    return texts, conditions
 
 
 def evaluate_language_model(
@@ -150,8 +185,10 @@ def evaluate_language_model(
     as_json: bool,
 ) -> None:
     """Score running text, each document read whole from its beginning."""
-    texts = texts_like_training(predictor, data, changes)
-    scores = predictor.scores(texts)
+    texts, conditions = told_texts_like_training(predictor, data, changes)
+    scores = predictor.scores(texts, conditions)
+    if attending and conditions is not None:
+        raise InputError("--cache and --dynamic have no effect under conditions; leave them out")
     if attending:
         files = attending.training_text
         training = texts_like_training(predictor, [files], changes) if files else []

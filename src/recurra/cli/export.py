@@ -9,6 +9,7 @@ import typer
 
 from recurra.cli import options as o
 from recurra.cli.output import print_json
+from recurra.cli.under import Condition, under
 
 if TYPE_CHECKING:
     from recurra.runtime.export import Exported
@@ -28,6 +29,7 @@ def export(
             help="Write a bundle with its weights in float32, bfloat16 or int8, instead of a graph."
         ),
     ] = None,
+    condition: Condition = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -46,7 +48,7 @@ def export(
     from recurra.runtime.export import checked_format, export_onnx, export_torch
 
     checked_format(kind)
-    predictor = load(model)
+    predictor = under(load(model), condition)
     folder = Path(f"{Path(model).resolve()}-{kind}") if output is None else output
     done = (export_onnx if kind == "onnx" else export_torch)(predictor, folder)
     if json_output:

@@ -9,6 +9,7 @@ import typer
 
 from recurra.cli import options as o
 from recurra.cli.output import print_json
+from recurra.cli.under import Condition, under
 from recurra.errors import InputError
 
 
@@ -22,6 +23,7 @@ def generate(
     prompt: Annotated[
         list[str] | None, typer.Option("--prompt", "-p", help="What the text begins with; repeatable.")
     ] = None,
+    condition: Condition = None,
     length: Annotated[int | None, typer.Option(help="Tokens to write at most; 200 if left out.")] = None,
     temperature: Annotated[
         float | None,
@@ -64,6 +66,7 @@ def generate(
         raise InputError(
             f"{model} is a {predictor.task}, which writes nothing; generate needs a language model"
         )
+    predictor = under(predictor, condition)
     asked: dict[str, Any] = {
         "length": length,
         "temperature": temperature,

@@ -48,16 +48,18 @@ def predict(
         )
     inputs: Any
     static = None
+    more: dict[str, Any] = {}
     if text:
         inputs = list(text)
     elif data in (None, [], ["-"]):
         inputs = standard_input(predictor.encoder.kind)
     elif predictor.task == "language_model":
-        from recurra.cli.corpora import texts_like_training
+        from recurra.cli.corpora import told_texts_like_training
 
-        inputs = texts_like_training(predictor, data, chosen.data)
+        inputs, conditions = told_texts_like_training(predictor, data, chosen.data)
+        more = {} if conditions is None else {"conditions": conditions}
     else:
         dataset = read_like_training(predictor, data, chosen.data)
         inputs, static = dataset.inputs, dataset.static
-    for record in predictor.records(inputs, static, coverage=coverage):
+    for record in predictor.records(inputs, static, coverage=coverage, **more):
         print_json(record)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recurra.cli.under import Condition, under
 from recurra.errors import Interrupted
 
 MAX_LINE = 64 << 20
@@ -44,6 +45,7 @@ def stream(
         str,
         typer.Option(help="What a key that is not held does: restart, or error (streams begin by reset)."),
     ] = "restart",
+    condition: Condition = None,
     look_ahead: Annotated[
         int | None, typer.Option(help="For a bidirectional model: the last steps that it reads back over.")
     ] = None,
@@ -57,7 +59,7 @@ def stream(
     from recurra.runtime import load
     from recurra.runtime.wire import Wire, as_line
 
-    predictor = load(model)
+    predictor = under(load(model), condition)
     streams = predictor.streams(
         max_streams=max_streams, idle_seconds=idle_seconds, lost=lost, look_ahead=look_ahead
     )

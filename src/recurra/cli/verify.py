@@ -9,6 +9,7 @@ import typer
 
 from recurra.cli import options as o
 from recurra.cli.output import print_json, say
+from recurra.cli.under import Condition, under
 from recurra.errors import StorageError
 
 
@@ -24,6 +25,7 @@ def verify(
     data: Annotated[
         list[str] | None, typer.Argument(help="Files as in training; without them, made sequences are used.")
     ] = None,
+    condition: Condition = None,
     json_output: o.Json = False,
     store: Annotated[
         bool, typer.Option(help="Keep the result in the bundle (verification.json) and on its model card.")
@@ -34,7 +36,7 @@ def verify(
     from recurra.runtime import load
     from recurra.runtime.verify import verify as verified
 
-    predictor = load(model)
+    predictor = under(load(model), condition)
     if data and predictor.task == "language_model":
         from recurra.cli.corpora import texts_like_training
 
@@ -44,7 +46,7 @@ def verify(
         result = verified(predictor, dataset.inputs, dataset.static)
     else:
         result = verified(predictor)
-    if store:
+    if store and condition is None:
         _keep(model, result)
     if json_output:
         print_json(result.to_record())

@@ -110,6 +110,12 @@ class Corpus:
         return (text for text, _ in self.pieces())
 
 
+def drawn(count: int, share: float, seed: int) -> set[int]:
+    """Which of so many texts a share is that is set aside: random ones, at least one."""
+    order = np.random.Generator(np.random.Philox(seed)).permutation(count)
+    return set(order[: max(1, round(share * count))].tolist())
+
+
 def divided(corpus: Corpus, share: float, seed: int = 0) -> tuple[Corpus, Corpus]:
     """Set a share of a corpus aside: the last characters of a file or of a single text, random ones of many texts.
 
@@ -117,8 +123,7 @@ def divided(corpus: Corpus, share: float, seed: int = 0) -> tuple[Corpus, Corpus
     """
     source = corpus.source
     if isinstance(source, tuple) and len(source) > 1:
-        order = np.random.Generator(np.random.Philox(seed)).permutation(len(source))
-        held = set(order[: max(1, round(share * len(source)))].tolist())
+        held = drawn(len(source), share, seed)
         parts = [tuple(t for i, t in enumerate(source) if (i in held) == aside) for aside in (False, True)]
         first, second = (replace(corpus, source=part) for part in parts)
     else:

@@ -122,8 +122,8 @@ class _Learner:
                 flow = Flow(
                     values=torch.from_numpy(ids[place:stop].copy()), offsets=np.array([0, stop - place])
                 )
-                logits = self._predictor.model.forward(self._parameters, flow, run)
-                yield kernels.cross_entropy(logits, torch.from_numpy(following[place:stop].copy()))
+                wanted = torch.from_numpy(following[place:stop].copy())
+                yield self._predictor.model.losses(self._parameters, flow, run, wanted, kernels.cross_entropy)
                 states = _cut(run.carried)
 
     def _gradients(self, losses: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -25,7 +25,8 @@ from recurra.evaluation.config_text import config_text
 from recurra.evaluation.context import ContextCurve
 from recurra.metrics import MetricWarning
 from recurra.ragged import Ragged
-from recurra.runtime.predictor import Head, StaticScaler, build_model
+from recurra.runtime.predictor import Head, build_model
+from recurra.runtime.static_scaler import StaticScaler
 from recurra.spec import Network, Spec, Training
 from recurra.tasks.summary import Summary, summarise
 

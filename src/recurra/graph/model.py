@@ -122,6 +122,7 @@ def sequence_model(
     pooling: str | None,
     chain: Sequence[int] = (),
     cutoffs: Sequence[int] = (),
+    conditions: int = 0,
     precision: str = "float32",
 ) -> Model:
     """Build embedding, recurrent stack, pooling and head.
@@ -129,11 +130,12 @@ def sequence_model(
     pooling: one of `POOLINGS`, or None for an answer per token.
     chain: sizes of the groups of outputs that each make a linear chain of tags (`graph.chain.Chain`).
     cutoffs: where the groups of rare outputs begin (`graph.adaptive.AdaptiveDense`); none for a plain head.
+    conditions: numbers per sequence that the initial states are an affine map of (`graph.run.CONDITION`).
     precision: of the recurrent layers' kernels, for inference on NumPy arrays.
     """
     nodes = list(_input_nodes(network, inputs))
     width = nodes[-1].width if nodes else inputs.width
-    nodes.append(Recur("recur", network=network, inputs=width, precision=precision))
+    nodes.append(Recur("recur", network=network, inputs=width, conditions=conditions, precision=precision))
     width = nodes[-1].width
     if pooling is not None:
         nodes.append(Pool("pool", how=pooling, inputs=width))

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from recurra import kernels
+from recurra.errors import SpecError
 from recurra.graph.node import Init, Node, Parameter, glorot, normal, ones, uniform, zeros
-from recurra.graph.run import Flow, Parameters, Run
+from recurra.graph.run import CONDITION, Flow, Parameters, Run
 from recurra.kernels import NormWeights, RecurWeights, shaping
 from recurra.ragged import Array
 from recurra.spec import Network
@@ -30,11 +31,17 @@ class Place:
 
 
 class Recur(Node):
-    """A stack of recurrences: (N, I) -> (N, directions * H); parameter names and layout are `torch.nn`'s."""
+    """A stack of recurrences: (N, I) -> (N, directions * H); parameter names and layout are `torch.nn`'s.
 
-    def __init__(self, name: str, *, network: Network, inputs: int, precision: str = "float32") -> None:
+    conditions: K, where the initial states of a sequence are an affine map of K numbers c that come with it, in the
+        column `CONDITION`: h0 = A c + b for every layer and direction, c0 likewise; b is the learnt initial state.
+    """
+
+    def __init__(
+        self, name: str, *, network: Network, inputs: int, conditions: int = 0, precision: str = "float32"
+    ) -> None:
         super().__init__(name)
-        self.network, self.inputs = network.resolved(), inputs
+        self.network, self.inputs, self.conditions = network.resolved(), inputs, conditions
         # There are no kernels of composed cells in fewer bits: these run in float32 on rounded weights.
         composed = self.network.layer_norm or self.network.zoneout > 0.0
         self.precision = "float32" if composed else precision
@@ -47,6 +54,11 @@ class Recur(Node):
     def has_cells(self) -> bool:
         """Whether the state has a cell besides the hidden vector."""
         return self.network.cell == "lstm"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What the state is made of, by letter."""
+        return ("h", "c") if self.has_cells else ("h",)
 
     def places(self) -> Iterator[Place]:
         """Every layer and direction, from the bottom."""
@@ -90,6 +102,9 @@ class Recur(Node):
             found[f"h0_{end}"] = Parameter(shape=(size,), role="state", init=normal(0.01))
             if self.has_cells:
                 found[f"c0_{end}"] = Parameter(shape=(size,), role="state", init=normal(0.01))
+        for kind in self.kinds if self.conditions else ():
+            shape = (size, self.conditions)
+            found[f"{kind}0_of_{end}"] = Parameter(shape=shape, role="state", init=normal(0.1))
         return found
 
     def _bias(self) -> Init:
@@ -175,7 +190,7 @@ class Recur(Node):
     def _run_place(self, parameters: Parameters, place: Place, flow: Flow, run: Run) -> Any:
         net = self.network
         assert flow.offsets is not None
-        hidden, cell = self._start(parameters, place, flow.rows, run)
+        hidden, cell = self._start(parameters, place, flow, run)
         answer = kernels.recur(
             self._weights_of_run(parameters, place, run),
             flow.values,
@@ -193,24 +208,52 @@ class Recur(Node):
             run.trace[f"{self.name}.{place.suffix}"] = answer
         return answer
 
-    def start(self, parameters: Parameters, place: Place, rows: int) -> tuple[Any, Any]:
-        """Hidden and cell states (rows, H) that a sequence begins with: learnt, or None for zeros."""
+    def start(
+        self, parameters: Parameters, place: Place, rows: int, condition: Any = None
+    ) -> tuple[Any, Any]:
+        """Hidden and cell states (rows, H) that a sequence begins with: learnt, or None for zeros.
+
+        condition: (rows, K) where there is one for each. Raises SpecError where there has to be and is none.
+        """
         if self.network.initial_state == "zero":
             return None, None
-        names = ("h0", "c0") if self.has_cells else ("h0",)
-        learnt = [shaping.repeat_row(self.take(parameters, f"{n}_{place.suffix}"), rows) for n in names]
-        return learnt[0], (learnt[1] if self.has_cells else None)
+        if self.conditions and condition is None:
+            raise SpecError(
+                "this model writes and reads under a condition; give one, or use model.given(condition)"
+            )
+        found = [self._begun(parameters, f"{kind}0", place, rows, condition) for kind in self.kinds]
+        return found[0], (found[1] if self.has_cells else None)
 
-    def _start(self, parameters: Parameters, place: Place, rows: int, run: Run) -> tuple[Any, Any]:
+    def _begun(self, parameters: Parameters, name: str, place: Place, rows: int, condition: Any) -> Any:
+        learnt = self.take(parameters, f"{name}_{place.suffix}")
+        if not self.conditions:
+            return shaping.repeat_row(learnt, rows)
+        return kernels.dense(condition, self.take(parameters, f"{name}_of_{place.suffix}"), learnt)
+
+    def begun_with(self, parameters: Parameters, condition: Array) -> dict[str, Array]:
+        """The parameters of the same layers for one condition (1, K), which learnt initial states stand for."""
+        made = {name: value for name, value in parameters.items() if not self._maps(name)}
+        for place in self.places():
+            for kind, state in zip(self.kinds, self.start(parameters, place, 1, condition), strict=False):
+                made[f"{self.name}.{kind}0_{place.suffix}"] = state[0]
+        return made
+
+    def _maps(self, name: str) -> bool:
+        """Whether a parameter brings a condition to an initial state."""
+        return name.startswith(tuple(f"{self.name}.{kind}0_of_" for kind in self.kinds))
+
+    def _start(self, parameters: Parameters, place: Place, flow: Flow, run: Run) -> tuple[Any, Any]:
         """The initial state: carried in, or what a sequence begins with."""
+        condition = flow.columns.get(CONDITION)
         carried = run.states.get(self.name)
         if carried is not None and not place.reverse:
             hidden, cell = carried[place.suffix]
             if run.fresh is None or self.network.initial_state == "zero":
                 return hidden, cell
-            pairs = zip((hidden, cell), self.start(parameters, place, rows), strict=True)
+            begun = self.start(parameters, place, flow.rows, condition)
+            pairs = zip((hidden, cell), begun, strict=True)
             return tuple(_where_fresh(held, anew, run.fresh) for held, anew in pairs)
-        return self.start(parameters, place, rows)
+        return self.start(parameters, place, flow.rows, condition)
 
     def _weights_of_run(self, parameters: Parameters, place: Place, run: Run) -> RecurWeights:
         """The weights, in training without those recurrent ones that this run leaves out."""

@@ -57,6 +57,9 @@ class Flow:
 STATIC = "static features"
 """Name of the column that holds per-sequence features."""
 
+CONDITION = "condition"
+"""Name of the column that holds what the initial states of each sequence are made of."""
+
 
 @dataclass(kw_only=True)
 class Run:

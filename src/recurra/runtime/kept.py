@@ -38,9 +38,14 @@ class Kept:
 
 
 def kept_answers(predictor: Predictor) -> dict[str, bytes]:
-    """The file to store beside a model, by name; none for an encoder that no sequences can be made for."""
+    """The file to store beside a model, by name; none for an encoder that no sequences can be made for.
+
+    None either for a model under conditions, which answers only with one.
+    """
     from recurra import __version__
 
+    if predictor.head.condition is not None:
+        return {}
     try:
         sample = made_sample(predictor, 1, LENGTHS)
     except SpecError:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra import kernels
-from recurra.errors import InputError
+from recurra.errors import InputError, SpecError
+from recurra.graph.recur import Recur
 from recurra.ragged import Array, Ragged
 from recurra.runtime.continuation import behind
 from recurra.runtime.generating import Generating
+from recurra.runtime.predictor import Predictor
 from recurra.runtime.walking import Walking
 
 if TYPE_CHECKING:
@@ -59,18 +62,58 @@ class LanguageModelPredictor(Generating, Walking):
         """Encoded texts, each after a boundary."""
         return behind(batch, self.boundary)
 
-    def log_probabilities(self, texts: Sequence[str], *, cache: NeuralCache | None = None) -> Ragged:
+    def given(self, condition: Any) -> LanguageModelPredictor:
+        """The model under one condition (a label or a vector, as in training): a language model as any other.
+
+        It begins with the initial states that the condition makes, so it is scored, streamed, verified and exported
+        without one. Raises SpecError for a model without conditions, DataError for an unknown one.
+        """
+        if self.head.condition is None:
+            raise SpecError("condition has no effect on this model, which was trained without; leave it out")
+        recur: Recur = self.model.node(Recur)
+        held = {field.name: getattr(self, field.name) for field in fields(Predictor)}
+        held |= {"head": replace(self.head, condition=None), "path": None, "model_id": None}
+        held["parameters"] = recur.begun_with(self.parameters, self.head.condition.one(condition))
+        made = type(self)(**held)
+        made._cache = self._cache
+        return made
+
+    def conditions(self, given: Any, rows: int) -> Array | None:
+        """(rows, K) what the model reads of one condition per text; None where it was trained without.
+
+        Raises SpecError where conditions are missing or have no effect, DataError for unknown ones.
+        """
+        condition = self.head.condition
+        if condition is None and given is not None:
+            raise SpecError(
+                "conditions have no effect on this model, which was trained without; leave them out"
+            )
+        if condition is None:
+            return None
+        if given is None:
+            raise SpecError(f"this model was trained under conditions; give each text {condition.described}")
+        return condition.rows(given, rows)
+
+    def log_probabilities(
+        self, texts: Sequence[str], *, conditions: Any = None, cache: NeuralCache | None = None
+    ) -> Ragged:
         """The natural logarithm of the probability of each token of each text, in order, float32.
 
         Where ends are predicted the last number of a text is that of its end. A token that the vocabulary does not
-        know counts as the unknown token. The texts do not see each other. cache: what a text said lately makes it
-        likelier, see `NeuralCache`; None: the model alone.
+        know counts as the unknown token. The texts do not see each other. conditions: of each text, where the model
+        was trained under conditions. cache: what a text said lately makes it likelier, see `NeuralCache`; None: the
+        model alone.
         """
-        return self.log_probabilities_of(self.encode(texts), cache=cache)
+        batch = self.encode(texts)
+        return self.log_probabilities_of(batch, self.conditions(conditions, len(batch)), cache=cache)
 
-    def log_probabilities_of(self, batch: Ragged, *, cache: NeuralCache | None = None) -> Ragged:
-        """As `log_probabilities`, for what `encode` gives."""
-        parts = self._parts(batch) if cache is None else self._cached_parts(batch, cache)
+    def log_probabilities_of(
+        self, batch: Ragged, condition: Array | None = None, *, cache: NeuralCache | None = None
+    ) -> Ragged:
+        """As `log_probabilities`, for what `encode` and `conditions` give."""
+        if cache is not None and condition is not None:
+            raise SpecError("cache needs one condition for all texts; use model.given(condition)")
+        parts = self._parts(batch, condition) if cache is None else self._cached_parts(batch, cache)
         return self.foretold(batch, np.concatenate([np.zeros(0, np.float32), *parts]))
 
     def foretold(self, batch: Ragged, values: Array) -> Ragged:
@@ -87,8 +130,8 @@ class LanguageModelPredictor(Generating, Walking):
         following[batch.offsets[1:] - 1] = self.boundary
         return following
 
-    def _parts(self, batch: Ragged) -> Iterator[Array]:
-        for losses in self.losses(batch, self.following(batch)):
+    def _parts(self, batch: Ragged, condition: Array | None) -> Iterator[Array]:
+        for losses in self.losses(batch, self.following(batch), condition=condition):
             yield -losses
 
     def _cached_parts(self, batch: Ragged, cache: NeuralCache) -> Iterator[Array]:
@@ -96,9 +139,9 @@ class LanguageModelPredictor(Generating, Walking):
 
         return cached_log_probabilities(self, batch, self.following(batch), cache)
 
-    def predict(self, inputs: Any, static: Any = None) -> Array:
+    def predict(self, inputs: Any, static: Any = None, *, conditions: Any = None) -> Array:
         """(S,) nats per token of each text: how surprising it is; 0 for a text of which nothing is predicted."""
-        found = self.log_probabilities(inputs)
+        found = self.log_probabilities(inputs, conditions=conditions)
         return np.array([_mean(found[row]) for row in range(len(found))])
 
     def answers(self, outputs: Any) -> Any:
@@ -110,12 +153,12 @@ class LanguageModelPredictor(Generating, Walking):
         raise InputError("a language model scores texts; use records")
 
     def records(
-        self, inputs: Any, static: Any = None, *, coverage: float | None = None
+        self, inputs: Any, static: Any = None, *, coverage: float | None = None, conditions: Any = None
     ) -> Iterator[dict[str, Any]]:
         """Per text its log probability, tokens, nats per token and perplexity: for ranking, and to find odd ones."""
         if coverage is not None:
             raise InputError("coverage has no effect on a language model; leave it out")
-        found = self.log_probabilities(inputs)
+        found = self.log_probabilities(inputs, conditions=conditions)
         for row in range(len(found)):
             values = np.asarray(found[row], dtype=np.float64)
             mean = _mean(values)
@@ -127,8 +170,8 @@ class LanguageModelPredictor(Generating, Walking):
             }
 
     def score(self, inputs: Any, targets: Any = None, static: Any = None) -> float:
-        """Minus the nats per token, so that higher is better."""
-        return -float(self.scores(inputs)["nats_per_token"])
+        """Minus the nats per token, so that higher is better; targets: the conditions, if there are any."""
+        return -float(self.scores(inputs, targets)["nats_per_token"])
 
     def scores(self, inputs: Any, targets: Any = None, static: Any = None) -> dict[str, Any]:
         """Perplexity, nats per token and bits per character of texts, each read whole from its beginning.
@@ -136,9 +179,11 @@ class LanguageModelPredictor(Generating, Walking):
         Perplexity and nats are per token, so they compare only models of one vocabulary; bits per character compare
         all. Ends of documents count as tokens where the model predicts them. `unknown_rate`: share of the tokens that
         the vocabulary does not know, which one symbol stands for and which makes all figures look better.
+
+        targets: the conditions of the texts, where the model was trained under conditions.
         """
         batch = self.encode(inputs)
-        found = self.log_probabilities_of(batch)
+        found = self.log_probabilities_of(batch, self.conditions(targets, len(batch)))
         unknown = int(np.sum(np.asarray(batch.values) == 0))
         return self.scores_of(found, characters=sum(map(len, inputs)), unknown=unknown)
 

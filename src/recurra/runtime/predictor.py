@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +19,9 @@ from recurra.graph.run import Flow, Run
 from recurra.graph.stepping import Stepping, stepping_of
 from recurra.ragged import Array, Ragged
 from recurra.runtime import promised
+from recurra.runtime.condition import Condition
 from recurra.runtime.promised import Promised
+from recurra.runtime.static_scaler import StaticScaler
 from recurra.spec import Network
 from recurra.storage import canonical_json
 
@@ -33,69 +35,14 @@ CHUNK_TOKENS = 32_768
 
 
 @dataclass(frozen=True, kw_only=True)
-class StaticScaler:
-    """Standardises the per-sequence features with what was seen in training."""
-
-    names: tuple[str, ...]
-    mean: Array
-    scale: Array
-
-    @classmethod
-    def fit(cls, static: Array, names: Sequence[str] = ()) -> StaticScaler:
-        """Learn mean and standard deviation of each column; constant columns keep scale 1."""
-        values = _static_matrix(static)
-        labels = tuple(names) or tuple(f"static_{i}" for i in range(values.shape[1]))
-        for column in np.flatnonzero(np.all(np.isnan(values), axis=0)):
-            raise DataError(
-                f"static feature {labels[column]!r} must have some values, all are missing; leave it out"
-            )
-        deviation = np.nanstd(values, axis=0)
-        return cls(
-            names=labels, mean=np.nanmean(values, axis=0), scale=np.where(deviation > 0, deviation, 1.0)
-        )
-
-    def transform(self, static: Any, rows: int) -> Array:
-        """(S, K) float32; a missing value becomes the mean. Refuses another number of columns or rows."""
-        if static is None:
-            raise DataError(f"static must be given: this model reads {len(self.names)} features per sequence")
-        values = _static_matrix(static)
-        if values.shape != (rows, len(self.names)):
-            raise DataError(f"static must have shape ({rows}, {len(self.names)}), got {values.shape}")
-        scaled = (values - self.mean) / self.scale
-        return np.ascontiguousarray(np.where(np.isnan(scaled), 0.0, scaled), dtype=np.float32)
-
-    def to_record(self) -> dict[str, Any]:
-        """As plain values."""
-        return {"names": list(self.names), "mean": self.mean.tolist(), "scale": self.scale.tolist()}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> StaticScaler:
-        """From plain values."""
-        return cls(
-            names=tuple(record["names"]),
-            mean=np.asarray(record["mean"], dtype=np.float64),
-            scale=np.asarray(record["scale"], dtype=np.float64),
-        )
-
-
-def _static_matrix(static: Any) -> Array:
-    values = np.asarray(static, dtype=np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or np.any(np.isinf(values)):
-        raise DataError(
-            f"static must be a (sequences, features) table of finite numbers, got shape {values.shape}"
-        )
-    return values
-
-
-@dataclass(frozen=True, kw_only=True)
 class Head:
     """What stands after the recurrent layers.
 
     outputs: numbers per answer; pooling: see `graph.pool`, None for an answer per step; static: scaler of the
     per-sequence features, if any; boundary: whether one id more than the vocabulary has begins a document; chain:
     the groups of outputs that a linear chain decodes, by their sizes; cutoffs: the first ids of the groups of an
-    adaptive softmax (`graph.adaptive.AdaptiveDense`), none for a full one.
+    adaptive softmax (`graph.adaptive.AdaptiveDense`), none for a full one; condition: what the initial states are
+    made of, where texts are given a label or a vector.
     """
 
     outputs: int
@@ -104,6 +51,7 @@ class Head:
     boundary: bool = False
     chain: tuple[int, ...] = ()
     cutoffs: tuple[int, ...] = ()
+    condition: Condition | None = None
 
     def to_record(self) -> dict[str, Any]:
         """As plain values."""
@@ -111,7 +59,8 @@ class Head:
         record = {"outputs": self.outputs, "pooling": self.pooling, "static": static}
         marked = {**record, "boundary": True} if self.boundary else record
         groups = {name: list(getattr(self, name)) for name in ("chain", "cutoffs")}
-        return {**marked, **{name: given for name, given in groups.items() if given}}
+        condition = None if self.condition is None else self.condition.to_record()
+        return {**marked, **{name: v for name, v in [*groups.items(), ("condition", condition)] if v}}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Head:
@@ -125,6 +74,7 @@ class Head:
             boundary=bool(record.get("boundary", False)),
             chain=tuple(int(size) for size in record.get("chain", ())),
             cutoffs=tuple(int(first) for first in record.get("cutoffs", ())),
+            condition=Condition.from_record(record["condition"]) if record.get("condition") else None,
         )
 
 
@@ -149,6 +99,7 @@ def build_model(network: Network, encoder: Encoder, head: Head, precision: str =
         pooling=head.pooling,
         chain=head.chain,
         cutoffs=head.cutoffs,
+        conditions=head.condition.width if head.condition else 0,
         precision=precision,
     )
 

@@ -141,6 +141,7 @@ def expected_arrays(config: Mapping[str, Any]) -> dict[str, ArraySpec]:
         pooling=head["pooling"],
         chain=head.get("chain", ()),
         cutoffs=head.get("cutoffs", ()),
+        conditions=(head.get("condition") or {}).get("width", 0),
     )
     return stored_specs(model, _precision(config))
 

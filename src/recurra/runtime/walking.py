@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recurra import kernels
 from recurra.errors import SpecError
-from recurra.graph.run import Flow, Run
+from recurra.graph.run import CONDITION, Flow, Run
 from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import CHUNK_TOKENS, Predictor, chunks
 
@@ -51,34 +51,41 @@ class Walking(Predictor):
             yield self.model.forward(self.parameters, flow, run)
 
     def losses(
-        self, batch: Ragged, following: Array, loss: Callable[[Any, Any], Any] = kernels.cross_entropy
+        self,
+        batch: Ragged,
+        following: Array,
+        loss: Callable[[Any, Any], Any] = kernels.cross_entropy,
+        *,
+        condition: Array | None = None,
     ) -> Iterator[Array]:
         """What each step of a batch loses on what follows it (N, ...), some at a time, in order.
 
-        loss: of what leaves the model and what follows, where the head does not compute losses itself.
+        loss: of what leaves the model and what follows, where the head does not compute losses itself. condition:
+        (S, K) what the sequences begin with, where the model needs that.
         """
         place = 0
-        for flow, run in self._stretches(batch):
+        for flow, run in self._stretches(batch, condition):
             wanted = following[place : place + len(flow.values)]
             yield self.model.losses(self.parameters, flow, run, wanted, loss)
             place += len(flow.values)
 
-    def _stretches(self, batch: Ragged) -> Iterator[tuple[Flow, Run]]:
+    def _stretches(self, batch: Ragged, condition: Array | None = None) -> Iterator[tuple[Flow, Run]]:
         """Pieces of a batch of bounded size; each is to be run through the model before the next is asked for."""
         limit = max(1, min(CHUNK_TOKENS, CHUNK_NUMBERS // self.head.outputs))
         for rows in chunks(batch.lengths, limit):
             begin, end = int(batch.offsets[rows[0]]), int(batch.offsets[rows[-1] + 1])
             offsets = batch.offsets[rows[0] : rows[-1] + 2] - begin
+            columns = {} if condition is None else {CONDITION: condition[rows]}
             if end - begin <= limit:
-                yield self._cut(batch, begin, end, offsets), Run(cache=self._cache)
+                yield self._cut(batch, begin, end, offsets, columns), Run(cache=self._cache)
                 continue
             states: dict[str, Any] = {}
             for place in range(begin, end, limit):
                 stop = min(place + limit, end)
                 run = Run(cache=self._cache, states=states, keep_states=True)
-                yield self._cut(batch, place, stop, np.array([0, stop - place])), run
+                yield self._cut(batch, place, stop, np.array([0, stop - place]), columns), run
                 states = run.carried
 
-    def _cut(self, batch: Ragged, begin: int, end: int, offsets: Array) -> Flow:
+    def _cut(self, batch: Ragged, begin: int, end: int, offsets: Array, columns: Mapping[str, Any]) -> Flow:
         values = np.ascontiguousarray(np.asarray(batch.values)[begin:end])
-        return Flow(values=values, offsets=offsets.astype(np.int64))
+        return Flow(values=values, offsets=offsets.astype(np.int64), columns=columns)

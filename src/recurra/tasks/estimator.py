@@ -17,7 +17,8 @@ from recurra.metrics import higher_is_better
 from recurra.metrics.calibrated import Conformal
 from recurra.ragged import Array, Ragged
 from recurra.runtime.language_model import LanguageModelPredictor
-from recurra.runtime.predictor import Head, StaticScaler, build_model
+from recurra.runtime.predictor import Head, build_model
+from recurra.runtime.static_scaler import StaticScaler
 from recurra.spec import Network, Training
 from recurra.tasks.learner import Learner
 from recurra.tasks.materials import Materials, materials, split_validation

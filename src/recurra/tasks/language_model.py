@@ -18,10 +18,12 @@ from recurra.data.encoder import Encoder, InputSpec
 from recurra.data.target_encoders import NextToken
 from recurra.data.text import Characters
 from recurra.data.token_file import TokenFile, boundary_of, write_tokens
+from recurra.data.told import Told
 from recurra.errors import SpecError
 from recurra.graph.adaptive import usual_cutoffs
 from recurra.metrics import language_model_scores
 from recurra.ragged import Array, Ragged
+from recurra.runtime.condition import Condition
 from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.predictor import Head, Predictor, build_model
 from recurra.spec import Network, Training
@@ -96,6 +98,7 @@ class LanguageModel(Learner):
     def fit(
         self,
         corpus: Any,
+        conditions: Any = None,
         *,
         validation_data: Any = None,
         folder: str | Path | None = None,
@@ -105,7 +108,11 @@ class LanguageModel(Learner):
     ) -> Self:
         """Learn from a corpus: the path of a file or folder, which may be larger than memory, or a list of texts.
 
-        validation_data: another corpus; else a share `validation` of this one is set aside.
+        conditions: of a list of texts a label, or a vector, for each: the initial states of every layer become a
+            learnt affine map of it (of labels: of their one-hot vectors), whatever `Network(initial_state)` says, and
+            the model then writes and scores under a condition alone. None: a model without.
+        validation_data: another corpus (with conditions: texts and conditions); else a share `validation` of this
+            one is set aside.
         folder: where checkpoints, `history.jsonl` and the encoded corpus go; with `resume`, training goes on from
             there, bit for bit, in the middle of an epoch.
         callbacks, progress: as of `Classifier.fit`.
@@ -118,13 +125,18 @@ class LanguageModel(Learner):
         spec = self.inputs if self.inputs is not None else Characters()
         check_streamed(network, training)
         _check_inputs(spec)
-        train, held = self._corpora(corpus, validation_data, training.seed)
+        (train, told), (held, held_told) = self._told_corpora(
+            corpus, conditions, validation_data, training.seed
+        )
+        condition = None if conditions is None else Condition.fit(told, len(told))
         self.network_, self.training_ = network.resolved(), training
+        if condition is not None:
+            self.network_ = self.network_.replace(initial_state="learnt")
         self.encoder_: Encoder = _learnt(spec, train)
         self.target_ = NextToken()
         outputs = boundary_of(self.encoder_) + 1
         cutoffs = self._cutoffs(outputs - 1, training)
-        self.head_ = Head(outputs=outputs, pooling=None, boundary=True, cutoffs=cutoffs)
+        self.head_ = Head(outputs=outputs, pooling=None, boundary=True, cutoffs=cutoffs, condition=condition)
         self.model_ = build_model(self.network_, self.encoder_, self.head_)
         self.device_ = resolve_device(training.device)
         check_precision(self.network_, training, self.device_)
@@ -132,7 +144,8 @@ class LanguageModel(Learner):
             tokens = write_tokens(room / "train.ids", train, self.encoder_)
             checked = None if held is None else write_tokens(room / "validation.ids", held, self.encoder_)
             self.ends_ = tokens.ends
-            problem = self._problem(tokens, checked, training)
+            begun = [_numbers(condition, given) for given in (told, held_told)]
+            problem = self._problem(tokens, checked, training, *begun)
             self.notes_ = problem.notes
             self.fingerprint_ = tokens.digest
             self.lengths_ = {"tokens": tokens.tokens, "documents": tokens.documents}
@@ -171,15 +184,35 @@ class LanguageModel(Learner):
             )
         return found
 
-    def _corpora(self, corpus: Any, validation_data: Any, seed: int) -> tuple[Corpus, Corpus | None]:
-        whole = self._corpus(corpus)
+    def _told_corpora(
+        self, corpus: Any, conditions: Any, validation_data: Any, seed: int
+    ) -> tuple[tuple[Corpus, Any], tuple[Corpus | None, Any]]:
+        """What is trained on and what is held out, each with its conditions (none where there are none)."""
+        if conditions is None:
+            train, held = self._corpora(corpus, validation_data, seed)
+            return (train, ()), (held, ())
+        told = Told.of(self._corpus(corpus), conditions)
         if validation_data is not None:
-            return whole, self._corpus(validation_data)
+            texts, others = validation_data
+            aside = Told.of(self._corpus(texts), others)
+        elif self._share():
+            told, aside = told.divided(self._share(), seed)
+        else:
+            return (told.corpus, told.conditions), (None, ())
+        return (told.corpus, told.conditions), (aside.corpus, aside.conditions)
+
+    def _share(self) -> float:
         if not 0 <= self.validation < 1:
             raise SpecError(
                 f"validation must be a share from 0 to below 1, got {self.validation!r}; usual: 0.1"
             )
-        return divided(whole, self.validation, seed) if self.validation else (whole, None)
+        return self.validation
+
+    def _corpora(self, corpus: Any, validation_data: Any, seed: int) -> tuple[Corpus, Corpus | None]:
+        whole = self._corpus(corpus)
+        if validation_data is not None:
+            return whole, self._corpus(validation_data)
+        return divided(whole, self._share(), seed) if self._share() else (whole, None)
 
     def _corpus(self, given: Any) -> Corpus:
         if isinstance(given, Corpus):
@@ -188,15 +221,24 @@ class LanguageModel(Learner):
             given = given.inputs
         return Corpus.of(given, documents=self.documents)
 
-    def _problem(self, tokens: TokenFile, held: TokenFile | None, training: Training) -> LanguageProblem:
-        splits = {"train": tokens, "validation": held}
+    def _problem(
+        self,
+        tokens: TokenFile,
+        held: TokenFile | None,
+        training: Training,
+        told: Array | None = None,
+        held_told: Array | None = None,
+    ) -> LanguageProblem:
+        source = TokenSource(tokens=tokens, given=told)
+        aside = None if held is None else TokenSource(tokens=held, given=held_told)
+        splits = {"train": source, "validation": aside}
 
         def scorer(parameters: Mapping[str, Array], split: str) -> dict[str, float]:
             chosen = splits[split]
             return {} if chosen is None else self._epoch_scores(parameters, chosen)
 
-        source = TokenSource(tokens=tokens)
-        known = (tokens.digest, tokens.ends, None if held is None else held.digest)
+        known: list[Any] = [tokens.digest, tokens.ends, None if held is None else held.digest]
+        known = known if told is None else [*known, told]
         specs = (self.network_.to_dict(), self.encoder_.to_record(), self.head_.to_record())
         return LanguageProblem(
             model=self.model_,
@@ -230,32 +272,37 @@ class LanguageModel(Learner):
             )
         return (*notes, *self.encoder_.notes)
 
-    def _epoch_scores(self, parameters: Mapping[str, Array], tokens: TokenFile) -> dict[str, float]:
+    def _epoch_scores(self, parameters: Mapping[str, Array], source: TokenSource) -> dict[str, float]:
         """Scores of a file of tokens read in some pieces side by side, which takes a fraction of the time.
 
         The pieces begin without what stands before them, so the scores are a little worse than `scores` finds.
         """
+        tokens = source.tokens
         count = max(1, min(self.training_.batch_size, tokens.tokens // LEAST_PIECE))
-        found = losses_side_by_side(TokenSource(tokens=tokens), self._predictor(parameters), count)
+        found = losses_side_by_side(source, self._predictor(parameters), count)
         characters = max(1, round(tokens.characters * len(found) / tokens.predicted))
         scores = language_model_scores(-found, characters=characters)
         return {"loss": scores["nats_per_token"], **scores}
 
-    def scores(self, corpus: Any) -> dict[str, Any]:
+    def scores(self, corpus: Any, conditions: Any = None) -> dict[str, Any]:
         """All scores of a corpus, each document read whole: see `LanguageModelPredictor.scores`."""
-        return dict(self.predictor_.scores(list(self._corpus(corpus).whole())))
+        found = self._corpus(corpus)
+        if conditions is not None:
+            told = Told.of(found, conditions)
+            found, conditions = told.corpus, told.conditions
+        return dict(self.predictor_.scores(list(found.whole()), conditions))
 
     def score(self, corpus: Any, targets: Any = None) -> float:
-        """Minus the nats per token, so that higher is better."""
-        return -float(self.scores(corpus)["nats_per_token"])
+        """Minus the nats per token, so that higher is better; targets: the conditions, if there are any."""
+        return -float(self.scores(corpus, targets)["nats_per_token"])
 
-    def predict(self, texts: Sequence[str]) -> Array:
+    def predict(self, texts: Sequence[str], conditions: Any = None) -> Array:
         """(S,) nats per token of each text."""
-        return np.asarray(self.predictor_.predict(texts))
+        return np.asarray(self.predictor_.predict(texts, conditions=conditions))
 
-    def log_probabilities(self, texts: Sequence[str]) -> Ragged:
+    def log_probabilities(self, texts: Sequence[str], conditions: Any = None) -> Ragged:
         """The logarithm of the probability of each token of each text."""
-        found: Ragged = self.predictor_.log_probabilities(texts)
+        found: Ragged = self.predictor_.log_probabilities(texts, conditions=conditions)
         return found
 
     def generate(self, prompt: str = "", **options: Any) -> str:
@@ -285,6 +332,11 @@ class LanguageModel(Learner):
         )
         made.ends_ = predictor.config["ends"]
         return made
+
+
+def _numbers(condition: Condition | None, given: Any) -> Array | None:
+    """What the model reads of some conditions; None where there are none."""
+    return None if condition is None or not len(given) else condition.rows(given, len(given))
 
 
 _UNITS = {"bpe": "pieces of words"}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from recurra.graph.model import Model
-from recurra.graph.run import Flow, Run
+from recurra.graph.run import CONDITION, Flow, Run
 from recurra.ragged import Array, Ragged
 from recurra.runtime.walking import Walking
 from recurra.tasks.penalties import Penalties
@@ -69,7 +69,7 @@ class LanguageProblem:
         if window:
             run.states = {RECUR: taken_over(state["states"], cut)}
             run.fresh = cut.fresh
-        flow = Flow(values=self._tensor(self.source.read(cut.index)), offsets=cut.offsets)
+        flow = self._flow(cut)
         following = self._tensor(self.source.following(cut.index))
         losses = self.model.losses(parameters, flow, run, following, self._loss)
         if watched:
@@ -80,8 +80,14 @@ class LanguageProblem:
 
     def probe_flow(self, index: Array) -> Flow:
         """What the model reads of the first window of some streams, for `Training(diagnose=True)`."""
-        cut = self._first(index)
-        return Flow(values=self._tensor(self.source.read(cut.index)), offsets=cut.offsets)
+        return self._flow(self._first(index))
+
+    def _flow(self, cut: Window) -> Flow:
+        """What the model reads of a window."""
+        given = self.source.conditions(cut.index[cut.offsets[:-1]])
+        columns = {} if given is None else {CONDITION: self._tensor(given)}
+        read = self._tensor(self.source.read(cut.index))
+        return Flow(values=read, offsets=cut.offsets, columns=columns)
 
     def probe_losses(
         self, parameters: Mapping[str, torch.Tensor], outputs: torch.Tensor, index: Array
@@ -119,5 +125,6 @@ def losses_side_by_side(source: Source, predictor: Walking, pieces: int) -> Arra
     streams = Streams.over(source.steps, count=pieces, window=None)
     cut = streams.cut(np.arange(streams.count), 0, streams.length, source.begins)
     batch = Ragged(values=source.read(cut.index), offsets=cut.offsets)
-    found = list(predictor.losses(batch, source.following(cut.index), source.losses))
+    condition = source.conditions(cut.index[cut.offsets[:-1]])
+    found = list(predictor.losses(batch, source.following(cut.index), source.losses, condition=condition))
     return np.concatenate(found).astype(np.float64)[source.counted(cut.index)]

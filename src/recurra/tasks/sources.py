@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,6 +38,10 @@ class Source(Protocol):
         """After which of some steps what follows counts: ends of documents may not."""
         ...
 
+    def conditions(self, rows: Array) -> Array | None:
+        """(n, K) what the documents that some steps belong to are given to begin with; None where nothing is."""
+        ...
+
     def losses(self, outputs: Any, following: Any, smoothing: float = 0.0) -> Any:
         """(N,) nats of what follows, for what leaves the model, of either face."""
         ...
@@ -44,9 +49,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSource:
-    """A file of tokens: what follows is the next token, or the boundary."""
+    """A file of tokens: what follows is the next token, or the boundary. given: (documents, K) conditions, if any."""
 
     tokens: TokenFile
+    given: Array | None = None
+
+    @cached_property
+    def _heads(self) -> Array:
+        """Positions where documents begin."""
+        return np.flatnonzero(self.tokens.ids[:-1] == self.tokens.boundary)
 
     @property
     def steps(self) -> int:
@@ -65,6 +76,12 @@ class TokenSource:
     def counted(self, rows: Array) -> Array:
         counted: Array = (self.tokens.ids[rows + 1] != self.tokens.boundary) | self.tokens.ends
         return counted
+
+    def conditions(self, rows: Array) -> Array | None:
+        if self.given is None:
+            return None
+        found: Array = self.given[np.searchsorted(self._heads, rows, side="right") - 1]
+        return found
 
     def losses(self, outputs: Any, following: Any, smoothing: float = 0.0) -> Any:
         return kernels.cross_entropy(outputs, following, label_smoothing=smoothing)
@@ -96,6 +113,9 @@ class FrameSource:
 
     def counted(self, rows: Array) -> Array:
         return np.asarray(np.logical_not(self._heads[rows + 1]))
+
+    def conditions(self, rows: Array) -> Array | None:
+        return None
 
     def losses(self, outputs: Any, following: Any, smoothing: float = 0.0) -> Any:
         """Of all K yes/no's together."""

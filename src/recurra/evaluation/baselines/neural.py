@@ -28,7 +28,7 @@ from recurra.evaluation.baselines.layers import (
 )
 from recurra.graph.model import DEFAULT_EMBEDDING
 from recurra.ragged import Array, Ragged
-from recurra.runtime.predictor import StaticScaler
+from recurra.runtime.static_scaler import StaticScaler
 from recurra.tasks.materials import Materials
 from recurra.training.device import one_torch_thread
 
