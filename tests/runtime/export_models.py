@@ -77,11 +77,11 @@ def swapped(module: Any, name: str, value: Any) -> Iterator[None]:
 def lengths_dropped() -> Any:
     """Every row is as long as the padded batch."""
 
-    def full(g: Any, padded: str, lengths: str, honest: Any = graphs._lengths) -> Any:
+    def full(g: Any, padded: str, lengths: str, honest: Any = graphs.lengths_of) -> Any:
         steps = g.op("Shape", padded, start=1, end=2)
         return honest(g, padded, g.op("Expand", steps, g.op("Shape", lengths)))
 
-    return swapped(graphs, "_lengths", full)
+    return swapped(graphs, "lengths_of", full)
 
 
 def lengths_unknown_to_the_operator() -> Any:

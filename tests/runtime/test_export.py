@@ -36,7 +36,7 @@ def save(predictor: Any, folder: Any) -> Any:
 def test_an_export_is_two_graphs_their_record_and_the_encoder(tmp_path):
     done = export_onnx(predictor_of(a_row(kind="tokens")), tmp_path / "out")
     names = {path.name for path in done.folder.iterdir()}
-    assert names == {"batch.onnx", "step.onnx", "export.json", "tokenizer.json", "manifest.json"}
+    assert names == {"batch.onnx", "step.onnx", "export.json", "README.md", "tokenizer.json", "manifest.json"}
     record = json.loads(done.record.read_text())
     assert 0 < done.difference == record["difference"] <= TOLERANCE == record["tolerance"]
     assert record["opset"] == 17

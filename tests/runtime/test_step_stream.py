@@ -9,40 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import recurra as rc
-from recurra.data.step_targets import StepLabels, StepNumbers
-from recurra.data.tokens import Tokens
 from recurra.errors import DataError, SpecError, StateError
 from recurra.graph.stepping import Stepping
-from recurra.runtime.predictor import Head, build_model
 from recurra.runtime.tagger import TaggerPredictor
 from recurra.runtime.verify import verify
-
-WORDS = ["one", "two", "three", "Four", "five", "unseen", "two", "one", "six", "Four"]
-TAGS = ("B-a", "B-b", "I-a", "I-b", "O")
-
-
-def tagger(
-    *, bidirectional: bool = False, crf: bool = True, signal: bool = False, **network: Any
-) -> TaggerPredictor:
-    """A tagger with random weights, large enough that its answers differ."""
-    net = rc.Network(hidden_size=7, num_layers=2, bidirectional=bidirectional, **network)
-    encoder: Any = Tokens(min_count=1, character_size=4, units=3, affixes=0).fit([WORDS[:5]])
-    target: Any = StepLabels(classes=(TAGS,))
-    if signal:
-        encoder = rc.Signal().fit([np.random.default_rng(0).standard_normal((30, 2))])
-        target = StepNumbers.fit([[1.0, 2.0, 4.0]])
-    outputs = 1 if signal else len(TAGS)
-    head = Head(outputs=outputs, pooling=None, chain=(outputs,) if crf and not signal else ())
-    first = build_model(net, encoder, head).initial(1)
-    return TaggerPredictor(
-        network=net,
-        encoder=encoder,
-        head=head,
-        target=target,
-        parameters={name: 2.5 * value for name, value in first.items()},
-        config={"schemes": [] if signal else ["bio"], "loss": None},
-    )
+from runtime.taggers import WORDS, tagger
 
 
 def stepped(model: TaggerPredictor, items: list[Any], ahead: int | None = None) -> np.ndarray:
@@ -141,7 +112,7 @@ def test_streams_by_key_answer_for_the_newest_step():
     [{}, {"bidirectional": True}, {"crf": False}, {"signal": True}, {"signal": True, "cell": "gru"}],
 )
 def test_verify_holds_every_promise(options):
-    found = verify(tagger(**options))
+    found = verify(tagger(scale=1.0, **options))
     assert found.passed, found.checks
     names = {check.name for check in found.checks}
     assert {"alone = batch", "permuted = batch", "streamed = batch", "resumed from a state = batch"} <= names

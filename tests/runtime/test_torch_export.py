@@ -93,7 +93,7 @@ def exported(tmp_path_factory) -> Any:
 def test_an_export_is_two_programs_their_record_and_the_encoder(exported):
     done = exported[1]
     names = {path.name for path in done.folder.iterdir()}
-    assert names == {"batch.pt2", "step.pt2", "export.json", "encoder.json", "manifest.json"}
+    assert names == {"batch.pt2", "step.pt2", "export.json", "README.md", "encoder.json", "manifest.json"}
     record = json.loads(done.record.read_text())
     assert 0 < done.difference == record["difference"] <= TOLERANCE == record["tolerance"]
     assert record["batch"]["difference"] == 0

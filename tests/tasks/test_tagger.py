@@ -10,8 +10,9 @@ import pytest
 
 import recurra as rc
 from recurra.data.sentences import Sentence
-from recurra.data.step_targets import UNLABELLED, UNSEEN, StepLabels
+from recurra.data.step_targets import UNSEEN, StepLabels
 from recurra.errors import DataError, SpecError
+from recurra.kernels import UNKNOWN_TAG
 from recurra.ragged import Ragged
 
 NET = rc.Network(hidden_size=16, num_layers=1, bidirectional=True, embedding_size=12)
@@ -294,7 +295,7 @@ def test_tags_that_training_had_not_are_errors_that_are_counted(tagger):
     assert scores["accuracy"] == 0.5
     assert scores["unseen_tags"] == 0.5
     coded = StepLabels.fit([["a", "b"]]).encode([["a", "x", None, ""]])
-    assert coded.values[:, 0].tolist() == [0, UNSEEN, UNLABELLED, UNLABELLED]
+    assert coded.values[:, 0].tolist() == [0, UNSEEN, UNKNOWN_TAG, UNKNOWN_TAG]
 
 
 def test_a_sentence_without_tokens_has_no_tags(tagger):

@@ -70,6 +70,7 @@ def _print_json(model: str, kind: str, done: Exported) -> None:
             "difference": done.difference,
             "tolerance": TOLERANCE,
             "refused": dict(done.refused),
+            "outside": done.outside,
         }
     )
 
@@ -81,6 +82,8 @@ def _show(kind: str, done: Exported) -> None:
     print(f"{done.batch}  {whole}" if done.batch else f"no batch graph: {done.refused['batch']}")
     print(f"{done.step}  {alone}" if done.step else f"no step graph: {done.refused['step']}")
     print(f"{done.record}  names, shapes, what was checked")
+    if done.outside:
+        print(done.outside)
     print(f"checked with {by}: off by {done.difference:.1e} at most ({TOLERANCE:g} is allowed)")
 
 

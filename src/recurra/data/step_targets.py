@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from recurra.data.target_encoders import NumberEncoder
+from recurra.decoding.tag_decoder import named
 from recurra.errors import CorruptBundleError, DataError
+from recurra.kernels import UNKNOWN_TAG
 from recurra.ragged import Array, Ragged
-
-UNLABELLED = -1
-"""Code of a step whose tag is not given: nothing is learnt from it, and it is not scored."""
 
 UNSEEN = -2
 """Code of a tag that training had not: nothing is learnt from it, and no answer to it can be right."""
@@ -58,7 +57,7 @@ class StepLabels:
         return tuple(len(tags) for tags in self.classes)
 
     def encode(self, targets: Any) -> Ragged:
-        """(N, K) int64 codes of the tags of all steps; `UNLABELLED` and `UNSEEN` are below 0."""
+        """(N, K) int64 codes of the tags of all steps; `UNKNOWN_TAG` and `UNSEEN` are below 0."""
         rows = _rows(targets)
         known = [{tag: code for code, tag in enumerate(tags)} for tags in self.classes]
         codes = [
@@ -70,15 +69,11 @@ class StepLabels:
         return Ragged(values=values, offsets=_offsets(rows))
 
     def _code(self, tag: Any, known: Mapping[str, int]) -> int:
-        return UNLABELLED if is_absent(tag, self.unlabelled) else known.get(str(tag), UNSEEN)
+        return UNKNOWN_TAG if is_absent(tag, self.unlabelled) else known.get(str(tag), UNSEEN)
 
     def decode(self, codes: Array) -> list[Any]:
         """Tags of (N, K) codes: texts, or tuples of texts where there are several columns."""
-        columns = [
-            [tags[code] for code in column]
-            for tags, column in zip(self.classes, codes.T.tolist(), strict=True)
-        ]
-        return columns[0] if self.width == 1 else list(zip(*columns, strict=True))
+        return named(codes, self.classes)
 
     def to_record(self) -> dict[str, Any]:
         """As plain values."""

@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from recurra.data.step_targets import UNLABELLED
 from recurra.decoding.tags import decode, rules_of
 from recurra.evaluation.judge import Judge, f1_of_counts
+from recurra.kernels import UNKNOWN_TAG
 from recurra.metrics import regression_scores
 from recurra.metrics.checks import MetricWarning
 from recurra.metrics.spans import span_scores, spans_of
@@ -102,7 +102,7 @@ def _span_counts(tags: Tags, decided: Array, targets: Ragged) -> Array:
 def _right(decided: Array, targets: Ragged) -> Array:
     """(S, 2) right steps and steps with a target."""
     values = np.asarray(targets.values)
-    known = values != UNLABELLED
+    known = values != UNKNOWN_TAG
     return np.stack([_sums(decided == values, targets.offsets), _sums(known, targets.offsets)], axis=1)
 
 

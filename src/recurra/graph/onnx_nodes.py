@@ -9,15 +9,21 @@ import numpy as np
 
 from recurra.errors import SpecError
 from recurra.graph.adaptive import AdaptiveDense
+from recurra.graph.chain import Chain
 from recurra.graph.embed import Embed, EmbedColumns
 from recurra.graph.head import Dense, Dropout, JoinStatic, TiedDense
 from recurra.graph.model import Model
 from recurra.graph.node import Node
 from recurra.graph.onnx_build import Build
-from recurra.graph.onnx_recur import Traced, recur_over_time, recur_step
+from recurra.graph.onnx_padded import Traced, lengths_of, time_first
+from recurra.graph.onnx_recur import recur_over_time, recur_step
 from recurra.graph.pool import Pool
 from recurra.graph.recur import Recur
 from recurra.graph.run import STATIC, Parameters
+from recurra.graph.spell import WORDS, Spell
+
+WORD_LENGTHS = "word_lengths"
+"""Name of the column that holds how many characters each word has."""
 
 LOWEST = float(np.finfo(np.float32).min)
 """What stands for a token that is not there: below every score and every state."""
@@ -47,6 +53,35 @@ def _embed_columns(g: Build, node: EmbedColumns, parameters: Parameters, flow: T
         table = g.weight(f"{node.name}.{name}", node.take(parameters, name))
         parts.append(g.op("Gather", table, flow.columns[column], axis=0))
     flow.values = parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=-1)
+
+
+def _spell(g: Build, node: Spell, parameters: Parameters, flow: Traced) -> None:
+    """Characters (…, L) of words: all words become the rows of a padded batch of their own, whatever holds them."""
+    words, counts = flow.columns[WORDS], flow.columns[WORD_LENGTHS]
+    if flow.lengths is not None:
+        # What stands in the padding is no word, whatever length it claims.
+        real = g.op("Squeeze", flow.lengths.real, g.ints(2))
+        counts = g.op("Where", real, counts, g.number(0, np.int64))
+    shape = g.op("Shape", words)
+    rows = g.op("ReduceProd", shape, keepdims=1)
+    flat = g.op("Concat", rows, g.op("Shape", flow.values, start=-1), axis=0)
+    letters = g.op("Reshape", flow.values, flat, allowzero=1)
+    known = lengths_of(g, letters, g.op("Reshape", counts, rows, allowzero=1))
+    spelt = Traced(values=time_first(g, letters, 2, np.int64), lengths=known)
+    _embed(g, node.characters, parameters, spelt)
+    recur_over_time(g, node.reader, parameters, spelt)
+    wide = g.op("Concat", shape, g.ints(node.reader.width), axis=0)
+    looked_up, affixes = Traced(values=words), Traced(values="", columns=flow.columns)
+    _embed(g, node.words, parameters, looked_up)
+    parts = [looked_up.values]
+    if node.affixes.vocabularies:
+        _embed_columns(g, node.affixes, parameters, affixes)
+        parts.append(affixes.values)
+    flow.values = g.op("Concat", *parts, g.op("Reshape", spelt.final, wide, allowzero=1), axis=-1)
+
+
+def _chain(g: Build, node: Chain, parameters: Parameters, flow: Traced) -> None:
+    """Nothing: the emissions leave the graph, and their decoding stands outside of it."""
 
 
 def _dropout(g: Build, node: Dropout, parameters: Parameters, flow: Traced) -> None:
@@ -162,11 +197,13 @@ def _attend(g: Build, flow: Traced, y: str, score: str, size: int) -> str:
 _ALIKE: dict[type[Node], Form] = {
     Embed: _embed,
     EmbedColumns: _embed_columns,
+    Spell: _spell,
     Dropout: _dropout,
     JoinStatic: _join_static,
     Dense: _dense,
     TiedDense: _tied,
     AdaptiveDense: _adaptive,
+    Chain: _chain,
 }
 BATCH: dict[type[Node], Form] = {**_ALIKE, Recur: recur_over_time, Pool: _pool}
 STEP: dict[type[Node], Form] = {**_ALIKE, Recur: recur_step, Pool: _pool_step}

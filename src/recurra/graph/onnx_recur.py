@@ -6,12 +6,10 @@ neither layer norm nor zoneout. Its operators answer 0 for a row of length 0 and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from recurra.graph.onnx_build import Build
+from recurra.graph.onnx_padded import Lengths, Traced
 from recurra.graph.recur import Place, Recur
 from recurra.graph.run import Parameters
 from recurra.kernels import RecurWeights
@@ -24,38 +22,6 @@ OPERATORS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN", "rnn_relu": "RNN"}
 
 GATE_ORDER = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,), "rnn_relu": (0,)}
 """Where ONNX's gates (LSTM i, o, f, c; GRU z, r, h) stand among ours (i, f, g, o; r, z, n)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lengths:
-    """What a padded batch knows of its real tokens, as names of values.
-
-    lengths: (B,) int64; short: the same in int32; real: (T, B, 1) bool; empty: (B, 1) bool; rows: (1,) int64 B.
-    """
-
-    lengths: str
-    short: str
-    real: str
-    empty: str
-    rows: str
-
-
-@dataclass(kw_only=True)
-class Traced:
-    """What flows between the ONNX forms of nodes, as names of values.
-
-    values: (T, B, F) in a batch graph, (B, F) in a step graph and after pooling. columns: further inputs.
-    lengths: of a batch graph. states: what a step graph carries in; carried: what it hands on, with the sizes.
-    first: (B, 1) bool, in a step graph: whether this is the first step of a sequence.
-    """
-
-    values: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-    lengths: Lengths | None = None
-    final: str = ""
-    first: str = ""
-    counts: str = ""
-    carried: dict[str, str] = field(default_factory=dict)
 
 
 def native(network: Network) -> bool:
@@ -81,10 +47,10 @@ def recur_step(g: Build, node: Recur, parameters: Parameters, flow: Traced) -> N
         weights = node.weights(parameters, place)
         held = [_state(g, node, parameters, place, kind, flow) for kind in _kinds(node)]
         if native(node.network):
-            after = _operator_step(g, place, weights, flow.values, held)
+            after = _operator_step(g, node, place, weights, flow.values, held)
         else:
-            entering = _input_part(g, weights, place, flow.values)
-            after = _cell(g, node.network, weights, place, entering, held)
+            entering = _input_part(g, node, weights, place, flow.values)
+            after = _cell(g, node, weights, place, entering, held)
         for kind, value in zip(_kinds(node), after, strict=True):
             flow.carried[f"{kind}_{place.suffix}"] = value
         flow.values = after[0]
@@ -119,7 +85,7 @@ def _walk(
     weights = node.weights(parameters, place)
     start = _start(g, node, parameters, place, lengths)
     if native(node.network):
-        return _operator(g, place, weights, x, start, lengths)
+        return _operator(g, node, place, weights, x, start, lengths)
     return _scan(g, node, place, weights, x, start, lengths)
 
 
@@ -148,7 +114,7 @@ def arranged(weights: RecurWeights) -> tuple[Array, Array, Array]:
 
 
 def _run(
-    g: Build, place: Place, weights: RecurWeights, x: str, start: list[str], short: str
+    g: Build, node: Recur, place: Place, weights: RecurWeights, x: str, start: list[str], short: str
 ) -> tuple[str, list[str]]:
     """ONNX's operator: all states (T, 1, B, H), and the last of each kind (1, B, H)."""
     attributes: dict[str, object] = {"hidden_size": weights.hidden_size}
@@ -159,7 +125,7 @@ def _run(
     if weights.cell == "rnn_relu":
         attributes["activations"] = ["Relu"]
     parts = zip("WRB", arranged(weights), strict=True)
-    held = [g.weight(f"recur.{place.suffix}.{name}", part) for name, part in parts]
+    held = [g.weight(f"{node.name}.{place.suffix}.{name}", part) for name, part in parts]
     inputs = [x, *held, short, *start]
     y, *last = g.ops(OPERATORS[weights.cell], *_trimmed(inputs), outputs=3 if weights.cell == "lstm" else 2,
                      **attributes)  # fmt: skip
@@ -173,10 +139,10 @@ def _trimmed(inputs: list[str]) -> list[str]:
 
 
 def _operator(
-    g: Build, place: Place, weights: RecurWeights, x: str, start: list[str], lengths: Lengths
+    g: Build, node: Recur, place: Place, weights: RecurWeights, x: str, start: list[str], lengths: Lengths
 ) -> tuple[str, str]:
     deep = [g.op("Unsqueeze", part, g.ints(0)) for part in start]
-    y, last = _run(g, place, weights, x, deep, lengths.short)
+    y, last = _run(g, node, place, weights, x, deep, lengths.short)
     final = g.op("Squeeze", last[0], g.ints(0))
     if start:
         # A row without tokens leaves ONNX's operator as 0; it has to stay where it began.
@@ -184,9 +150,11 @@ def _operator(
     return g.op("Squeeze", y, g.ints(1)), final
 
 
-def _operator_step(g: Build, place: Place, weights: RecurWeights, x: str, held: list[str]) -> list[str]:
+def _operator_step(
+    g: Build, node: Recur, place: Place, weights: RecurWeights, x: str, held: list[str]
+) -> list[str]:
     deep = [g.op("Unsqueeze", part, g.ints(0)) for part in held]
-    _, last = _run(g, place, weights, g.op("Unsqueeze", x, g.ints(0)), deep, "")
+    _, last = _run(g, node, place, weights, g.op("Unsqueeze", x, g.ints(0)), deep, "")
     return [g.op("Squeeze", part, g.ints(0)) for part in last]
 
 
@@ -195,13 +163,13 @@ def _scan(
 ) -> tuple[str, str]:
     """Our own loop over the steps, in either direction; a row stays as it is where it has no token."""
     units, count = node.network.hidden_size, len(start)
-    entering = _input_part(g, weights, place, x)
+    entering = _input_part(g, node, weights, place, x)
     body = g.body()
     tag = f"{place.suffix}_in"
     held = [body.input(f"{kind}_{tag}", np.float32, ["batch", units]) for kind in _kinds(node)]
     token = body.input(f"x_{tag}", np.float32, ["batch", weights.gates * units])
     real = body.input(f"real_{tag}", np.bool_, ["batch", 1])
-    after = _cell(body, node.network, weights, place, token, held)
+    after = _cell(body, node, weights, place, token, held)
     kept = [body.op("Where", real, new, old) for new, old in zip(after, held, strict=True)]
     for kind, value in zip(_kinds(node), kept, strict=True):
         body.output(value, f"{kind}_{place.suffix}", np.float32, ["batch", units])
@@ -215,34 +183,35 @@ def _scan(
 
 def _product(g: Build, name: str, x: str, weight: Array, gain: Array | None) -> str:
     """x Wᵀ, layer-normalised where the cell is."""
-    product = g.op("MatMul", x, g.weight(f"recur.{name}", np.asarray(weight).T))
+    product = g.op("MatMul", x, g.weight(name, np.asarray(weight).T))
     if gain is None:
         return product
-    scale = g.weight(f"recur.{name}.gain", gain)
+    scale = g.weight(f"{name}.gain", gain)
     return g.op("LayerNormalization", product, scale, axis=-1, epsilon=NORM_EPS)
 
 
-def _input_part(g: Build, weights: RecurWeights, place: Place, x: str) -> str:
+def _input_part(g: Build, node: Recur, weights: RecurWeights, place: Place, x: str) -> str:
     """What enters the gates without the past: (…, G*H). A GRU's b_hn stands inside the reset, not here."""
     gain = None if weights.norm is None else weights.norm.gain_x
-    product = _product(g, f"{place.suffix}.input", x, weights.w_ih, gain)
+    product = _product(g, f"{node.name}.{place.suffix}.input", x, weights.w_ih, gain)
     bias = np.array(weights.b_ih + weights.b_hh)
     if weights.cell == "gru":
         both = 2 * weights.hidden_size
         bias[both:] = weights.b_ih[both:]
-    return g.op("Add", product, g.weight(f"recur.{place.suffix}.bias", bias))
+    return g.op("Add", product, g.weight(f"{node.name}.{place.suffix}.bias", bias))
 
 
 def _cell(
-    g: Build, network: Network, weights: RecurWeights, place: Place, entering: str, held: list[str]
+    g: Build, node: Recur, weights: RecurWeights, place: Place, entering: str, held: list[str]
 ) -> list[str]:
     """One step written out: entering (B, G*H) and the states (B, H) to the new states."""
+    network = node.network
     gain = None if weights.norm is None else weights.norm.gain_h
-    past = _product(g, f"{place.suffix}.past", held[0], weights.w_hh, gain)
+    past = _product(g, f"{node.name}.{place.suffix}.past", held[0], weights.w_hh, gain)
     if weights.cell == "lstm":
-        new = _lstm(g, network, weights, place, g.op("Add", entering, past), held[1])
+        new = _lstm(g, node, weights, place, g.op("Add", entering, past), held[1])
     elif weights.cell == "gru":
-        new = [_gru(g, weights, place, entering, past, held[0])]
+        new = [_gru(g, node, weights, place, entering, past, held[0])]
     else:
         new = [g.op("Relu" if weights.cell == "rnn_relu" else "Tanh", g.op("Add", entering, past))]
     if not network.zoneout:
@@ -250,25 +219,26 @@ def _cell(
     return [_zoned(g, network.zoneout, old, after) for old, after in zip(held, new, strict=True)]
 
 
-def _lstm(g: Build, network: Network, weights: RecurWeights, place: Place, gates: str, c: str) -> list[str]:
+def _lstm(g: Build, node: Recur, weights: RecurWeights, place: Place, gates: str, c: str) -> list[str]:
     parts = g.ops("Split", gates, outputs=4, axis=-1)
     i, f, o = (g.op("Sigmoid", parts[k]) for k in (0, 1, 3))
     new = g.op("Add", g.op("Mul", f, c), g.op("Mul", i, g.op("Tanh", parts[2])))
-    if network.cell_clip is not None:
-        new = g.op("Clip", new, g.number(-network.cell_clip), g.number(network.cell_clip))
+    clip = node.network.cell_clip
+    if clip is not None:
+        new = g.op("Clip", new, g.number(-clip), g.number(clip))
     shown = new
     if weights.norm is not None:
-        scale = g.weight(f"recur.{place.suffix}.cell.gain", np.asarray(weights.norm.gain_c))
-        shift = g.weight(f"recur.{place.suffix}.cell.bias", np.asarray(weights.norm.bias_c))
+        scale = g.weight(f"{node.name}.{place.suffix}.cell.gain", np.asarray(weights.norm.gain_c))
+        shift = g.weight(f"{node.name}.{place.suffix}.cell.bias", np.asarray(weights.norm.bias_c))
         shown = g.op("LayerNormalization", new, scale, shift, axis=-1, epsilon=NORM_EPS)
     return [g.op("Mul", o, g.op("Tanh", shown)), new]
 
 
-def _gru(g: Build, weights: RecurWeights, place: Place, entering: str, past: str, h: str) -> str:
+def _gru(g: Build, node: Recur, weights: RecurWeights, place: Place, entering: str, past: str, h: str) -> str:
     r, z, n = g.ops("Split", entering, outputs=3, axis=-1)
     past_r, past_z, past_n = g.ops("Split", past, outputs=3, axis=-1)
     r, z = g.op("Sigmoid", g.op("Add", r, past_r)), g.op("Sigmoid", g.op("Add", z, past_z))
-    inner = g.weight(f"recur.{place.suffix}.reset.bias", weights.b_hh[2 * weights.hidden_size :])
+    inner = g.weight(f"{node.name}.{place.suffix}.reset.bias", weights.b_hh[2 * weights.hidden_size :])
     n = g.op("Tanh", g.op("Add", n, g.op("Mul", r, g.op("Add", past_n, inner))))
     return g.op("Add", n, g.op("Mul", z, g.op("Sub", h, n)))
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recurra.data.step_targets import UNLABELLED
 from recurra.errors import DataError
+from recurra.kernels import UNKNOWN_TAG
 from recurra.ragged import Array, Ragged
 from recurra.runtime import promised
 
@@ -31,7 +31,7 @@ def calibrated_tags(
     from recurra.metrics.conformal import class_scores
 
     truth = np.asarray(encoded.values)
-    known, offsets = _known(np.all(truth != UNLABELLED, axis=1), encoded)
+    known, offsets = _known(np.all(truth != UNKNOWN_TAG, axis=1), encoded)
     scores = np.full((len(known), len(tables)), np.inf)
     for place, table in enumerate(tables):
         codes = truth[known, place]
@@ -74,7 +74,7 @@ def tag_set_scores(chosen: Sequence[Array], encoded: Ragged) -> dict[str, float]
     `set_coverage_steps` is that share of all steps, `set_size` the mean number of tags; `_1` of the second column.
     """
     truth = np.asarray(encoded.values)
-    known, offsets = _known(np.all(truth != UNLABELLED, axis=1), encoded)
+    known, offsets = _known(np.all(truth != UNKNOWN_TAG, axis=1), encoded)
     found: dict[str, float] = {}
     for place, table in enumerate(chosen):
         codes, more = truth[known, place], f"_{place}" if place else ""

@@ -118,7 +118,7 @@ class StepStream:
         if predictor.numeric:
             yield from self._with_sets(list(predictor.records_of(outputs[:count])), outputs[:count])
             return
-        codes, tables = predictor.continued(np.ascontiguousarray(outputs), self._before, ended=ended)
+        codes, tables = predictor.decoder.continued(np.ascontiguousarray(outputs), self._before, ended=ended)
         self._before = tuple(codes[count - 1].tolist())
         records = predictor.tag_records(codes[:count], [table[:count] for table in tables])
         yield from self._with_sets(list(records), outputs[:count])

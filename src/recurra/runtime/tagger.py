@@ -11,17 +11,19 @@ import numpy as np
 
 from recurra import kernels
 from recurra.data.sentences import Sentence
-from recurra.data.step_targets import UNLABELLED, StepNumbers, check_steps
+from recurra.data.step_targets import StepNumbers, check_steps
 from recurra.data.tokens import WORDS, TokenEncoder
-from recurra.decoding.tags import TagRules, decode, free_chain, marginals, rules_of
+from recurra.decoding.tag_decoder import TagDecoder
 from recurra.errors import DataError, SpecError
 from recurra.graph.chain import Chain
 from recurra.graph.run import Run
+from recurra.kernels import UNKNOWN_TAG
 from recurra.ragged import Array, Offsets, Ragged
 from recurra.runtime import promised_steps
 from recurra.runtime.predictor import CHUNK_TOKENS, Predictor
 
 if TYPE_CHECKING:
+    from recurra.decoding.tags import TagRules
     from recurra.metrics.calibrated import Conformal
     from recurra.metrics.spans import SpanScores
     from recurra.runtime.keyed import Streams
@@ -78,68 +80,43 @@ class TaggerPredictor(Predictor):
         """(N, sum of the columns' tags) probabilities of every tag at every step."""
         return np.concatenate(self.marginals(outputs, offsets), axis=1)
 
+    def shares_by_step(self, outputs: Array) -> Array:
+        """(N, sum of the columns' tags) the softmax of every step by itself, whatever its neighbours are.
+
+        Engines are compared by it: the probabilities of a long chain are sums of so many rounded numbers that they
+        tell more of the rounding than of the scores.
+        """
+        ends = np.cumsum(self.target.sizes)[:-1]
+        parts = [kernels.softmax(np.ascontiguousarray(part)) for part in np.split(outputs, ends, axis=1)]
+        return np.concatenate(parts, axis=1)
+
     def codes(self, outputs: Array, offsets: Offsets) -> Array:
         """(N, K) codes of the tags of every step: the best path of each column."""
-        found = [
-            decode(emissions, offsets, self._chain(place), self._rules[place])
-            for place, emissions in enumerate(self._emissions(outputs))
-        ]
-        return np.stack(found, axis=1).astype(np.int64)
+        return self.decoder.codes(outputs, offsets)
 
     def marginals(self, outputs: Array, offsets: Offsets) -> list[Array]:
         """Per column the (N, tags) probability of each tag at each step, over all legal sequences."""
-        return [
-            marginals(emissions, offsets, self._chain(place), self._rules[place])
-            for place, emissions in enumerate(self._emissions(outputs))
-        ]
-
-    def _emissions(self, outputs: Array) -> Iterator[Array]:
-        begin = 0
-        for size in self.target.sizes:
-            yield np.ascontiguousarray(outputs[:, begin : begin + size])
-            begin += size
+        return self.decoder.marginals(outputs, offsets)
 
     @property
     def schemes(self) -> Sequence[str | None]:
         """The rules of each column of tags; None: any tag may follow any."""
         return tuple(self.config["schemes"])
 
-    def _chain(self, place: int) -> tuple[Array, Array, Array] | None:
-        if not self.head.chain:
-            return None
-        learnt: tuple[Array, Array, Array] = self.model.node(Chain).scores(self.parameters, place)
-        return learnt
-
     @cached_property
-    def _rules(self) -> list[TagRules | None]:
-        pairs = zip(self.target.classes, self.schemes, strict=True)
-        return [rules_of(tags, scheme) for tags, scheme in pairs]
-
-    def continued(
-        self, outputs: Array, before: Sequence[int] | None, *, ended: bool
-    ) -> tuple[Array, list[Array]]:
-        """Codes (n, K) and probabilities of the next n steps of a sequence whose tags up to there stand already.
-
-        before: codes of the last tag that stands, per column; None at the beginning. ended: whether the sequence
-        ends with these steps.
-        """
-        codes, tables = [], []
-        offsets = np.array([0, len(outputs)])
-        for place, emissions in enumerate(self._emissions(outputs)):
-            rules, chain = self._rules[place], self._chain(place)
-            if rules is None and chain is None:
-                codes.append(decode(emissions, offsets, None))
-                tables.append(marginals(emissions, offsets, None))
-                continue
-            steps, start, end = chain or free_chain(emissions.shape[1])
-            if rules is not None:
-                steps, start, end = rules.add_to(steps, start, end)
-            start = start if before is None else np.ascontiguousarray(steps[before[place]])
-            end = end if ended else np.zeros_like(end)
-            scores = emissions if chain else np.asarray(kernels.log_softmax(emissions))
-            codes.append(decode(scores, offsets, (steps, start, end)))
-            tables.append(marginals(scores, offsets, (steps, start, end)))
-        return np.stack(codes, axis=1).astype(np.int64), tables
+    def decoder(self) -> TagDecoder:
+        """What makes tags of the scores that leave the model; raises SpecError where the answers are numbers."""
+        if self.numeric:
+            raise SpecError("this tagger answers with numbers, which are not decoded")
+        chain = self.model.node(Chain) if self.head.chain else None
+        return TagDecoder(
+            classes=self.target.classes,
+            schemes=tuple(self.schemes),
+            chains=tuple(
+                None if chain is None else chain.scores(self.parameters, place)
+                for place in range(self.target.width)
+            ),
+        )
 
     def stream(  # type: ignore[override]
         self,
@@ -169,7 +146,7 @@ class TaggerPredictor(Predictor):
     @property
     def tags_depend_on_neighbours(self) -> bool:
         """Whether there is a chain, or rules of spans."""
-        return not self.numeric and (bool(self.head.chain) or any(rules is not None for rules in self._rules))
+        return not self.numeric and self.decoder.together
 
     def streams(self, **options: Any) -> Streams | StepStreams:  # type: ignore[override]
         """Sequences by key. Where tags depend on their neighbours, or with `look_ahead`, as `StepStreams`: a push
@@ -280,7 +257,7 @@ class TaggerPredictor(Predictor):
         if self.numeric:
             return self._number_scores(outputs, truth)
         codes = self.codes(outputs, encoded.offsets)
-        tagged = (truth != UNLABELLED).all(axis=1)
+        tagged = (truth != UNKNOWN_TAG).all(axis=1)
         if not tagged.any():
             raise DataError("targets must hold at least one tag to score against, got none")
         right = codes == truth
@@ -292,7 +269,7 @@ class TaggerPredictor(Predictor):
         )
         whole = (wrong == 0)[encoded.lengths > 0]
         found["sequence_accuracy"] = float(whole.mean())
-        found["unseen_tags"] = float((truth[tagged] < UNLABELLED).any(axis=1).mean())
+        found["unseen_tags"] = float((truth[tagged] < UNKNOWN_TAG).any(axis=1).mean())
         return {**found, **self._span_scores(codes[:, 0], encoded)}
 
     def _number_scores(self, outputs: Array, truth: Array) -> dict[str, Any]:
@@ -305,17 +282,17 @@ class TaggerPredictor(Predictor):
 
     def _span_scores(self, codes: Array, encoded: Ragged) -> dict[str, float]:
         """F1 of spans where the tags of the first column mark any; `illegal_gold_sequences` break their rules."""
-        if self._rules[0] is None:
+        if self.decoder.rules[0] is None:
             return {}
-        found, illegal = self._spans(codes, encoded, self._rules[0])
+        found, illegal = self._spans(codes, encoded, self.decoder.rules[0])
         scores = {f"span_{name}": getattr(found.micro, name) for name in ("precision", "recall", "f1")}
         return {**scores, "span_f1_macro": found.macro.f1, "illegal_gold_sequences": illegal}
 
     def _by_type(self, codes: Array, encoded: Ragged) -> dict[str, Any]:
         """The scores of each type of span."""
-        if self._rules[0] is None:
+        if self.decoder.rules[0] is None:
             return {}
-        by = self._spans(codes, encoded, self._rules[0])[0].by_label
+        by = self._spans(codes, encoded, self.decoder.rules[0])[0].by_label
         columns = {name: getattr(by, name).tolist() for name in ("precision", "recall", "f1", "support")}
         rows = zip(*columns.values(), strict=True)
         return {
@@ -334,7 +311,7 @@ class TaggerPredictor(Predictor):
         tags = self.target.classes[0]
         # A tag that training had not stands last; it opens a span of its own, which nothing can match.
         names, truth = [*tags, UNSEEN_SPAN], np.asarray(encoded.values)[:, 0]
-        rows = [i for i, row in enumerate(_parted(truth, encoded.offsets)) if not (row == UNLABELLED).any()]
+        rows = [i for i, row in enumerate(_parted(truth, encoded.offsets)) if not (row == UNKNOWN_TAG).any()]
         truths = [np.maximum(row, -1) for row in _parted(truth, encoded.offsets)]
         guesses = _parted(codes, encoded.offsets)
         gold = [[names[code] for code in truths[i].tolist()] for i in rows]
@@ -349,7 +326,7 @@ class TaggerPredictor(Predictor):
         truth = np.asarray(encoded.values)[:, 0]
         right = codes == truth
         known = np.asarray(batch.columns[WORDS]) > 0
-        tagged = truth != UNLABELLED
+        tagged = truth != UNKNOWN_TAG
         parts = {"accuracy_known_words": known & tagged, "accuracy_unknown_words": ~known & tagged}
         found = {name: float(right[part].mean()) for name, part in parts.items() if part.any()}
         return {**found, "unknown_words": float(np.mean(~known))}

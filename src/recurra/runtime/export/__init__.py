@@ -5,7 +5,7 @@ from recurra.runtime.export.formats import FORMATS, checked_format
 from recurra.runtime.export.graphs import batch_graph, step_graph, step_refused
 from recurra.runtime.export.torch_programs import batch_program, step_program
 from recurra.runtime.export.torch_writing import export_torch
-from recurra.runtime.export.writing import Exported, export_onnx
+from recurra.runtime.export.writing import Exported, export_onnx, read_decoder
 
 __all__ = [
     "FORMATS",
@@ -18,6 +18,7 @@ __all__ = [
     "export_onnx",
     "export_torch",
     "onnx_difference",
+    "read_decoder",
     "step_graph",
     "step_program",
     "step_refused",

@@ -9,7 +9,8 @@ import numpy as np
 
 from recurra.errors import DataError, ExportError, missing_extra
 from recurra.ragged import Array
-from recurra.runtime.export.graphs import OUT, PROBABLE, answer_names, batch_graph, step_graph, step_refused
+from recurra.runtime.export.answers import answer_of
+from recurra.runtime.export.graphs import MASK, OUT, batch_graph, step_graph, step_refused
 from recurra.runtime.export.probes import (
     CASES,
     STEPS,
@@ -21,6 +22,7 @@ from recurra.runtime.export.probes import (
     step_feed,
 )
 from recurra.runtime.predictor import Predictor
+from recurra.runtime.verify import distance
 
 TOLERANCE = 1e-5
 """Largest difference of an answer: of a probability, or of a number in standard deviations of the training
@@ -130,8 +132,17 @@ def batch_gap(predictor: Predictor, session: Session) -> Gap:
 def _batch_gap(
     predictor: Predictor, session: Session, probe: Probe, *, longer: int = 0, seed: int = 0
 ) -> Gap:
-    found = session.run(batch_feed(predictor, probe, longer=longer, seed=seed))
-    return gap(predictor, found, predictor.outputs_of(probe.batch, probe.static))
+    feed = batch_feed(predictor, probe, longer=longer, seed=seed)
+    found = session.run(feed)
+    outputs = predictor.outputs_of(probe.batch, probe.static)
+    if not answer_of(predictor).per_step:
+        return gap(predictor, found, outputs)
+    steps = found[answer_of(predictor).before].shape[1]
+    real = np.arange(steps)[None, :] < feed["lengths"][:, None]
+    if not np.array_equal(found.pop(MASK), real) or any(each[~real].any() for each in found.values()):
+        return Gap(answers=float("inf"))
+    ends = {name: each[real] for name, each in found.items()}
+    return gap(predictor, ends, outputs)
 
 
 def step_gap(predictor: Predictor, session: Stepped, probe: Probe | None = None, steps: int = STEPS) -> Gap:
@@ -144,8 +155,7 @@ def step_gap(predictor: Predictor, session: Stepped, probe: Probe | None = None,
     predictor = in_float32(predictor)
     for step in range(steps):
         found = session.run({**step_feed(predictor, probe, step), **states})
-        so_far = prefix(probe, step + 1)
-        worst |= gap(predictor, found, predictor.outputs_of(so_far.batch, so_far.static))
+        worst |= gap(predictor, found, _latest(predictor, prefix(probe, step + 1)))
         states = {name: found[name + OUT] for name in states}
     return worst | _begun_anew(predictor, session, probe, states, half)
 
@@ -163,33 +173,20 @@ def _begun_anew(
         states = {name: found[name + OUT] for name in states}
     if not found:
         return Gap()
-    so_far = prefix(probe, steps)
-    expected = predictor.outputs_of(so_far.batch, so_far.static)[:1]
+    expected = _latest(predictor, prefix(probe, steps))[:1]
     return gap(predictor, {name: value[:1] for name, value in found.items()}, expected)
+
+
+def _latest(predictor: Predictor, so_far: Probe) -> Array:
+    """(S, outputs) what leaves the model for sequences, after their last step."""
+    outputs = predictor.outputs_of(so_far.batch, so_far.static)
+    return outputs[so_far.batch.offsets[1:] - 1] if answer_of(predictor).per_step else outputs
 
 
 def gap(predictor: Predictor, found: dict[str, Array], outputs: Array) -> Gap:
     """How far the outputs of a graph are from the model's `outputs` (S, K) and what the task makes of them."""
-    answer, before = answer_names(predictor)
-    if isinstance(predictor, PROBABLE):
-        answers = _distance(found[answer], predictor.probabilities(outputs))
-    else:
-        target = predictor.target
-        centred = found[answer].reshape(outputs.shape) - np.asarray(target.mean)
-        answers = _distance(centred / np.asarray(target.scale), outputs)
-    return Gap(answers=answers, logits=_distance(found[before], outputs))
-
-
-def _distance(found: Array, expected: Array) -> float:
-    """Largest difference, relative where the expected is above 1; infinite where one is no number."""
-    if found.shape != expected.shape:
-        return float("inf")
-    if not expected.size:
-        return 0.0
-    wide = expected.astype(np.float64)
-    off = np.abs(found - wide) / np.maximum(1.0, np.abs(wide))
-    off = np.where((found == wide) | (np.isnan(found) & np.isnan(wide)), 0.0, off)
-    return float(np.where(np.isnan(off), np.inf, off).max())
+    answer = answer_of(predictor)
+    return Gap(answers=answer.off(found, outputs), logits=distance(found[answer.before], outputs))
 
 
 def onnx_difference(predictor: Predictor, data: Any = None, static: Any = None) -> float:

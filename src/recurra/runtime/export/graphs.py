@@ -11,36 +11,33 @@ import numpy as np
 
 from recurra.errors import SpecError
 from recurra.graph.onnx_build import Build, Shape
-from recurra.graph.onnx_nodes import trace
-from recurra.graph.onnx_recur import Lengths, Traced
+from recurra.graph.onnx_nodes import WORD_LENGTHS, trace
+from recurra.graph.onnx_padded import Traced, batch_first, lengths_of, time_first
 from recurra.graph.run import STATIC
-from recurra.runtime.continuation import Continuation
-from recurra.runtime.predictor import ClassifierPredictor, Predictor, RegressorPredictor
+from recurra.runtime.export.answers import Answer, answer_of, decoded_outside
+from recurra.runtime.predictor import Predictor
 
-PROBABLE = (ClassifierPredictor, Continuation)
-"""Predictors whose answer is a probability per class."""
+OUTSIDE = "outside of the graph: Viterbi over the scores, with the transitions in decoding.json"
+"""What a graph says of tags that depend on their neighbours."""
 
 OUT = "_out"
 """Follows the name of a state where the step graph hands it on."""
 
 
-def answer_names(predictor: Predictor) -> tuple[str, str]:
-    """What a graph calls its answer, and the numbers before it."""
-    if isinstance(predictor, PROBABLE):
-        return "probabilities", "logits"
-    if isinstance(predictor, RegressorPredictor):
-        return "values", "standardised"
-    raise SpecError(
-        f"a {predictor.task} has no exported form yet; classifier, regressor and language_model have"
-    )
+CHARACTERS, MASK = "characters", "mask"
+"""The input that holds the characters of words; the output that tells real steps from padding."""
 
 
 def input_names(predictor: Predictor) -> dict[str, str]:
-    """Input of a graph -> column of an encoded batch; "" stands for its values."""
-    if predictor.encoder.kind == "tokens":
+    """Input of a graph -> column of an encoded batch (see `probes.columns_of`); "" stands for its values."""
+    encoder = predictor.encoder
+    if encoder.kind == "tokens":
         return {"ids": ""}
-    columns = {f"ids.{column}": column for column in predictor.encoder.vocabularies}
-    return {**({"features": ""} if predictor.encoder.width else {}), **columns}
+    if encoder.kind == "spelt":
+        beside = {name: name for name in encoder.vocabularies if name != CHARACTERS}
+        return {CHARACTERS: "", **beside, WORD_LENGTHS: WORD_LENGTHS}
+    columns = {f"ids.{column}": column for column in encoder.vocabularies}
+    return {**({"features": ""} if encoder.width else {}), **columns}
 
 
 def step_refused(predictor: Predictor) -> str | None:
@@ -54,22 +51,30 @@ def batch_graph(predictor: Predictor) -> Any:
     """The ONNX model over a padded batch.
 
     Inputs: `ids` (batch, time) int64, or `features` (batch, time, F) float32, or that and one `ids.<column>`
-    per categorical column; `lengths` (batch,) int64; `static` (batch, K) float32 where the model has some.
-    Outputs: `probabilities` and `logits`, or `values` (float64) and `standardised`.
+    per categorical column, or for words that are spelt `words` (batch, time), `characters` (batch, time, letters),
+    `word_lengths` (batch, time) and the ids of their beginnings and endings, int64; `lengths` (batch,) int64;
+    `static` (batch, K) float32 where the model has some. Outputs: `probabilities` and `logits`, or `values`
+    (float64) and `standardised`; where tags are decoded outside, `emissions` (of a chain) or `logits` alone. A model
+    with an answer per step gives (batch, time, ...), zeros in the padding, and `mask` (batch, time) bool.
     """
     g = Build()
     lead = ["batch", "time"]
     values, columns = _inputs(g, predictor, lead)
     lengths = g.input("lengths", np.int64, lead[:1])
-    any_input = values or next(iter(columns.values()))
-    known = _lengths(g, any_input, lengths)
     flow = Traced(
-        values=values and _time_first(g, values, 3 if predictor.encoder.width else 2),
-        columns={name: _time_first(g, column, 2) for name, column in columns.items()},
-        lengths=known,
+        values=values and _turned(g, values),
+        columns={name: _turned(g, column) for name, column in columns.items()},
+        lengths=lengths_of(g, next(iter(columns.values()), values), lengths),
     )
     _with_static(g, predictor, flow)
-    _answer(g, predictor, trace(g, predictor.model, predictor.parameters, flow, step=False))
+    outputs = trace(g, predictor.model, predictor.parameters, flow, step=False)
+    answer = answer_of(predictor)
+    if answer.per_step:
+        assert flow.lengths is not None
+        _answer(g, answer, outputs, lead, flow.lengths.real)
+        g.output(g.op("Squeeze", batch_first(g, flow.lengths.real), g.ints(2)), MASK, np.bool_, lead)
+    else:
+        _answer(g, answer, outputs, lead[:1])
     return g.model("batch", _facts(predictor))
 
 
@@ -91,7 +96,9 @@ def step_graph(predictor: Predictor) -> Any:
     counts = g.op("Add", count, g.number(1, np.int64))
     flow = Traced(values=values, columns=columns, first=first, counts=counts)
     _with_static(g, predictor, flow)
-    _answer(g, predictor, trace(g, predictor.model, predictor.parameters, flow, step=True))
+    _answer(
+        g, answer_of(predictor), trace(g, predictor.model, predictor.parameters, flow, step=True), ["batch"]
+    )
     g.output(counts, f"count{OUT}", np.int64, ["batch"])
     for name, value in flow.carried.items():
         g.output(value, f"{name}{OUT}", np.float32, ["batch", _size_of(g, name)])
@@ -103,8 +110,8 @@ def _inputs(g: Build, predictor: Predictor, lead: list[str]) -> tuple[str, dict[
     values, columns, encoder = "", {}, predictor.encoder
     for name, column in input_names(predictor).items():
         ids = name != "features"
-        shape: Shape = lead if ids else [*lead, encoder.width]
-        made = g.input(name, np.int64 if ids else np.float32, shape)
+        more: list[int | str] = ["letters"] if name == CHARACTERS else [] if ids else [encoder.width]
+        made = g.input(name, np.int64 if ids else np.float32, [*lead, *more])
         if column:
             columns[column] = made
         else:
@@ -118,52 +125,25 @@ def _with_static(g: Build, predictor: Predictor, flow: Traced) -> None:
         flow.columns = {**flow.columns, STATIC: g.input("static", np.float32, ["batch", width])}
 
 
-def _time_first(g: Build, padded: str, rank: int) -> str:
-    """(B, T, …) to (T + 1, B, …): one empty step more, so that a batch of empty rows alone has a step, too."""
-    turned = g.op("Transpose", padded, perm=[1, 0, *range(2, rank)])
-    ends = g.ints(*[0] * rank, 1, *[0] * (rank - 1))
-    return g.op("Pad", turned, ends, g.number(0, np.int64) if rank == 2 else g.number(0.0))
+def _turned(g: Build, name: str) -> str:
+    """An input of a padded batch with its steps first."""
+    kind = next(given for given in g.inputs if given.name == name).type.tensor_type
+    return time_first(g, name, len(kind.shape.dim), np.float32 if name == "features" else np.int64)
 
 
-def _lengths(g: Build, padded: str, lengths: str) -> Lengths:
-    """What is known of the real tokens; a length below 0 or above T is made an index that does not exist."""
-    steps = g.op("Squeeze", g.op("Shape", padded, start=1, end=2), g.ints(0))
-    beyond = g.op("Add", steps, g.number(1, np.int64))
-    times = g.op("Range", g.number(0, np.int64), beyond, g.number(1, np.int64))
-    index = g.op("Where", g.op("Less", lengths, g.number(0, np.int64)), beyond, lengths)
-    checked = g.op("Gather", times, index, axis=0)
-    real = g.op("Less", g.op("Unsqueeze", times, g.ints(1)), g.op("Unsqueeze", checked, g.ints(0)))
-    return Lengths(
-        lengths=checked,
-        short=g.op("Cast", checked, to=g.onnx.TensorProto.INT32),
-        real=g.op("Unsqueeze", real, g.ints(2)),
-        empty=g.op("Unsqueeze", g.op("Equal", checked, g.number(0, np.int64)), g.ints(1)),
-        rows=g.op("Shape", lengths),
-    )
+def _answer(g: Build, answer: Answer, outputs: str, lead: Shape, real: str = "") -> None:
+    """From what leaves the model to the answer of the task. real: which steps are, where there is one per step."""
 
+    def leave(value: str, name: str, dtype: Any, sizes: Shape) -> None:
+        if real:
+            value = batch_first(g, g.op("Where", real, value, g.number(0.0, dtype)))
+        if not sizes:
+            value = g.op("Squeeze", value, g.ints(len(lead)))
+        g.output(value, name, dtype, [*lead, *sizes])
 
-def _answer(g: Build, predictor: Predictor, outputs: str) -> None:
-    """From what leaves the model to the answer of the task."""
-    answer, before = answer_names(predictor)
-    if isinstance(predictor, PROBABLE):
-        made = g.op("Sigmoid", outputs) if predictor.multilabel else g.op("Softmax", outputs, axis=-1)
-        g.output(made, answer, np.float32, ["batch", predictor.head.outputs])
-    else:
-        _values(g, predictor, outputs, answer)
-    g.output(outputs, before, np.float32, ["batch", predictor.head.outputs])
-
-
-def _values(g: Build, predictor: Predictor, outputs: str, name: str) -> None:
-    """In the units of the training targets: in float64, as the predictor does."""
-    target = predictor.target
-    scale = g.weight("target.scale", np.asarray(target.scale, np.float64))
-    mean = g.weight("target.mean", np.asarray(target.mean, np.float64))
-    made = g.op("Cast", outputs, to=g.onnx.TensorProto.DOUBLE)
-    made = g.op("Add", g.op("Mul", made, scale), mean)
-    if target.vector:
-        g.output(made, name, np.float64, ["batch", target.width])
-    else:
-        g.output(g.op("Squeeze", made, g.ints(1)), name, np.float64, ["batch"])
+    if answer.name is not None:
+        leave(answer.on_graph(g, outputs), answer.name, answer.dtype, answer.sizes())
+    leave(outputs, answer.before, np.float32, [answer.predictor.head.outputs])
 
 
 def _size_of(g: Build, name: str) -> int:
@@ -175,6 +155,8 @@ def _size_of(g: Build, name: str) -> int:
 def _facts(predictor: Predictor) -> dict[str, str]:
     """What stands in the file itself; the rest is in `export.json` beside it."""
     facts = {"recurra.task": predictor.task, "recurra.input": predictor.encoder.kind}
+    if decoded_outside(predictor):
+        facts["recurra.decoding"] = OUTSIDE
     if predictor.model_id:
         facts["recurra.model_id"] = predictor.model_id
     return facts

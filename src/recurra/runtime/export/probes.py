@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from recurra.graph.onnx_nodes import WORD_LENGTHS
 from recurra.ragged import Array, Ragged
-from recurra.runtime.export.graphs import input_names
+from recurra.runtime.export.graphs import CHARACTERS, input_names
 from recurra.runtime.predictor import Predictor
 
 CASES: Mapping[str, tuple[int, ...]] = {
@@ -49,8 +50,30 @@ def made_probe(predictor: Predictor, lengths: Sequence[int], seed: int) -> Probe
     if encoder.kind == "tokens":
         (values,) = ids.values()
         return Probe(batch=Ragged(values=values, offsets=offsets), static=static)
+    if encoder.kind == "spelt":
+        del ids[CHARACTERS]
+        words = _made_words(generator, tokens, encoder.vocabularies[CHARACTERS])
+        return Probe(batch=Ragged(values=words, offsets=offsets, columns=ids), static=static)
     features = generator.standard_normal((tokens, encoder.width)).astype(np.float32)
     return Probe(batch=Ragged(values=features, offsets=offsets, columns=ids), static=static)
+
+
+def _made_words(generator: np.random.Generator, count: int, characters: int) -> Ragged:
+    """The characters of words, some of which have none."""
+    offsets = np.concatenate([[0], np.cumsum(generator.integers(0, 9, count))]).astype(np.int64)
+    return Ragged(values=generator.integers(0, characters, int(offsets[-1])), offsets=offsets)
+
+
+def columns_of(batch: Ragged) -> dict[str, Array]:
+    """The arrays of an encoded batch with one row per step, "" for its values.
+
+    Of spelt words these are their characters, padded with noughts, beside their `WORD_LENGTHS`.
+    """
+    columns = {name: np.asarray(column) for name, column in batch.columns.items()}
+    if not isinstance(batch.values, Ragged):
+        return {"": np.asarray(batch.values), **columns}
+    padded, lengths = batch.values.to_padded()
+    return {"": padded, WORD_LENGTHS: lengths, **columns}
 
 
 def batch_feed(predictor: Predictor, probe: Probe, *, longer: int = 0, seed: int = 0) -> dict[str, Array]:
@@ -61,10 +84,10 @@ def batch_feed(predictor: Predictor, probe: Probe, *, longer: int = 0, seed: int
     feed: dict[str, Array] = {"lengths": lengths}
     if probe.static is not None:
         feed["static"] = probe.static
-    generator = np.random.default_rng(seed)
+    generator, columns = np.random.default_rng(seed), columns_of(probe.batch)
     for name, column in input_names(predictor).items():
-        values = np.asarray(probe.batch.columns[column] if column else probe.batch.values)
-        padded = _noise(predictor, generator, (*real.shape, *values.shape[1:]), column, values.dtype)
+        values = columns[column]
+        padded = _noise(predictor, generator, (*real.shape, *values.shape[1:]), name, values.dtype)
         padded[real] = values
         feed[name] = padded
     return feed
@@ -74,29 +97,25 @@ def _noise(
     predictor: Predictor,
     generator: np.random.Generator,
     shape: tuple[int, ...],
-    column: str,
+    name: str,
     kind: np.dtype[Any],
 ) -> Array:
     if kind.kind == "f":
         return (10 * generator.standard_normal(shape)).astype(kind)
-    size = predictor.encoder.vocabularies[column or "tokens"]
-    return generator.integers(0, size, shape).astype(kind)
+    # Ids have to be some of the vocabulary; lengths of words that are none may say anything.
+    sizes = {"ids" if k == "tokens" else k: v for k, v in predictor.encoder.vocabularies.items()}
+    return generator.integers(0, sizes.get(name.removeprefix("ids."), 99), shape).astype(kind)
 
 
 def step_feed(predictor: Predictor, probe: Probe, step: int) -> dict[str, Array]:
     """What a step graph is given at one step of sequences that are all at least that long; without the states."""
     at = probe.batch.offsets[:-1] + step
+    columns = columns_of(probe.batch)
     feed: dict[str, Array] = {} if probe.static is None else {"static": probe.static}
-    for name, column in input_names(predictor).items():
-        values = np.asarray(probe.batch.columns[column] if column else probe.batch.values)
-        feed[name] = values[at]
-    return feed
+    return {**feed, **{name: columns[column][at] for name, column in input_names(predictor).items()}}
 
 
 def prefix(probe: Probe, steps: int) -> Probe:
     """The first steps of every sequence."""
-    rows = np.concatenate([begin + np.arange(steps) for begin in probe.batch.offsets[:-1]])
-    offsets = steps * np.arange(len(probe.batch) + 1)
-    columns = {name: column[rows] for name, column in probe.batch.columns.items()}
-    made = Ragged(values=np.asarray(probe.batch.values)[rows], offsets=offsets, columns=columns)
-    return Probe(batch=made, static=probe.static)
+    begin = np.zeros(len(probe.batch), dtype=np.int64)
+    return Probe(batch=probe.batch.cut(begin, begin + steps), static=probe.static)

@@ -14,7 +14,8 @@ from recurra.errors import SpecError, missing_extra
 from recurra.graph.run import STATIC, Flow, Run
 from recurra.kernels import engines
 from recurra.ragged import Array, Ragged
-from recurra.runtime.export.graphs import OUT, PROBABLE, answer_names, input_names, step_refused
+from recurra.runtime.export.answers import answer_of
+from recurra.runtime.export.graphs import OUT, input_names, step_refused
 from recurra.runtime.export.torch_nodes import COUNT, Step, run_step, state_sizes
 from recurra.runtime.predictor import Predictor
 
@@ -141,15 +142,9 @@ def _answers(
     predictor: Predictor, outputs: Any, sigmoid: Callable[[Any], Any], softmax: Callable[[Any], Any]
 ) -> dict[str, Any]:
     """From what leaves the model to the answer of the task."""
-    answer, before = answer_names(predictor)
-    if isinstance(predictor, PROBABLE):
-        made = sigmoid(outputs) if predictor.multilabel else softmax(outputs)
-    else:
-        torch, target = torch_library(), predictor.target
-        scale, mean = (torch.tensor(np.asarray(part, np.float64)) for part in (target.scale, target.mean))
-        made = outputs.to(torch.float64) * scale + mean
-        made = made if target.vector else made[:, 0]
-    return {answer: made, before: outputs.clone()}
+    answer = answer_of(predictor)
+    made = {} if answer.name is None else {answer.name: answer.in_torch(outputs, sigmoid, softmax)}
+    return {**made, answer.before: outputs.clone()}
 
 
 def _example(predictor: Predictor, name: str, count: int) -> Any:

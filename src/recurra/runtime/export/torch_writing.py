@@ -10,8 +10,9 @@ from typing import Any
 
 from recurra.errors import ExportError, SpecError
 from recurra.ragged import Array
+from recurra.runtime.export.answers import answer_of
 from recurra.runtime.export.check import LOGITS_TOLERANCE, TOLERANCE, Gap, gap, in_float32, step_gap
-from recurra.runtime.export.graphs import OUT, answer_names, step_refused
+from recurra.runtime.export.graphs import OUT, step_refused
 from recurra.runtime.export.probes import CASES, Probe, made_probe
 from recurra.runtime.export.torch_nodes import state_sizes
 from recurra.runtime.export.torch_programs import (
@@ -28,13 +29,15 @@ from recurra.runtime.export.writing import (
     KIND,
     RECORD_FILE,
     Exported,
+    beside,
     checked_with,
     facts,
+    outside,
     refuse_int8,
     refuse_other,
 )
 from recurra.runtime.predictor import Predictor
-from recurra.storage import Payload, check_target, dump_json, plain_json, write_folder
+from recurra.storage import Payload, check_target, write_folder
 
 BATCH_PROGRAM, STEP_PROGRAM = "batch.pt2", "step.pt2"
 
@@ -61,7 +64,7 @@ def export_torch(predictor: Predictor, folder: str | os.PathLike[str]) -> Export
     check_target(folder)
     predictor = predictor.answering
     refuse_other(Path(folder))
-    answer_names(predictor)
+    answer_of(predictor)
     refuse_int8(predictor)
     torch_library()
     refused = {
@@ -77,9 +80,8 @@ def export_torch(predictor: Predictor, folder: str | os.PathLike[str]) -> Export
     if "step" not in refused:
         made[STEP_PROGRAM] = _checked(predictor, STEP_PROGRAM, step_program, step_gap, operators=False)
     difference = max(each.gap.answers for each in made.values())
-    record = dump_json(plain_json(_record(predictor, made, difference, refused), RECORD_FILE))
     files: dict[str, bytes | Payload] = {name: each.content for name, each in made.items()}
-    files |= {RECORD_FILE: record, **predictor.encoder.files()}
+    files |= beside(predictor, _record(predictor, made, difference, refused))
     written = write_folder(folder, files, meta={"kind": KIND})
     return Exported(
         folder=written,
@@ -88,6 +90,7 @@ def export_torch(predictor: Predictor, folder: str | os.PathLike[str]) -> Export
         record=written / RECORD_FILE,
         difference=difference,
         refused=refused,
+        outside=outside(predictor),
     )
 
 

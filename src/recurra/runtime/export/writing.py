@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recurra.errors import BundleError, ExportError, SpecError, StorageError
+from recurra.decoding.tag_decoder import TagDecoder
+from recurra.errors import BundleError, DataError, ExportError, SpecError, StorageError
 from recurra.graph.onnx_build import IR_VERSION, OPSET
+from recurra.runtime.continuation import Continuation
+from recurra.runtime.export.answers import answer_of, decoded_outside
 from recurra.runtime.export.check import (
     LOGITS_TOLERANCE,
     TOLERANCE,
@@ -19,13 +22,28 @@ from recurra.runtime.export.check import (
     runtime_library,
     step_gap,
 )
-from recurra.runtime.export.graphs import OUT, PROBABLE, answer_names, batch_graph, step_graph, step_refused
+from recurra.runtime.export.graphs import OUT, OUTSIDE, batch_graph, step_graph, step_refused
 from recurra.runtime.export.probes import CASES, STEPS, STREAMS
+from recurra.runtime.export.readme import README, readme
+from recurra.runtime.frame_model import FrameModelPredictor
 from recurra.runtime.predictor import Predictor
-from recurra.storage import Payload, check_target, dump_json, open_folder, plain_json, write_folder
+from recurra.runtime.tagger import TaggerPredictor
+from recurra.storage import (
+    Payload,
+    check_target,
+    dump_json,
+    open_folder,
+    parse_json,
+    plain_json,
+    write_folder,
+)
 
 BATCH_FILE, STEP_FILE, RECORD_FILE = "batch.onnx", "step.onnx", "export.json"
 KIND = "export"
+DECODING_FILE = "decoding.json"
+"""How tags are made of the scores that a graph gives, where they depend on their neighbours."""
+
+_LARGEST_DECODING = 1 << 30
 
 LARGEST = (2 << 30) - (16 << 20)
 """Bytes of weights that a single ONNX file can hold (protobuf ends at 2 GiB)."""
@@ -36,7 +54,8 @@ class Exported:
     """What an export wrote.
 
     folder, batch, step, record: absolute paths; None where there can be none, and `refused` says why by name.
-    difference: the largest difference measured between the graphs' answers and the model's.
+    difference: the largest difference measured between the graphs' answers and the model's. outside: what has to
+    be done with the answers outside of the graphs; None where they are complete.
     """
 
     folder: Path
@@ -45,6 +64,7 @@ class Exported:
     record: Path
     difference: float
     refused: Mapping[str, str] = field(default_factory=dict)
+    outside: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +88,7 @@ def export_onnx(predictor: Predictor, folder: str | os.PathLike[str]) -> Exporte
     check_target(folder)
     predictor = predictor.answering
     refuse_other(Path(folder))
-    answer_names(predictor)
+    answer_of(predictor)
     refuse_int8(predictor)
     _refuse_large(predictor)
     refused = step_refused(predictor)
@@ -76,9 +96,8 @@ def export_onnx(predictor: Predictor, folder: str | os.PathLike[str]) -> Exporte
     if refused is None:
         graphs[STEP_FILE] = _checked(predictor, STEP_FILE, step_graph, step_gap)
     difference = max(each.gap.answers for each in graphs.values())
-    record = dump_json(plain_json(_record(predictor, graphs, difference, refused), RECORD_FILE))
     files: dict[str, bytes | Payload] = {name: each.content for name, each in graphs.items()}
-    files |= {RECORD_FILE: record, **predictor.encoder.files()}
+    files |= beside(predictor, _record(predictor, graphs, difference, refused))
     written = write_folder(folder, files, meta={"kind": KIND})
     return Exported(
         folder=written,
@@ -87,6 +106,7 @@ def export_onnx(predictor: Predictor, folder: str | os.PathLike[str]) -> Exporte
         record=written / RECORD_FILE,
         difference=difference,
         refused={} if refused is None else {"step": refused},
+        outside=outside(predictor),
     )
 
 
@@ -164,27 +184,58 @@ def facts(predictor: Predictor) -> dict[str, Any]:
         "recurra": __version__,
         "model_id": predictor.model_id,
         "task": predictor.task,
-        **meaning(predictor),
+        **answer_of(predictor).meaning(),
+        **({"decoding": _decoding(predictor)} if decoded_outside(predictor) else {}),
         "input": predictor.encoder.to_record(),
+        "reads_first": _read_first(predictor),
         "static": None if predictor.head.static is None else predictor.head.static.to_record(),
     }
+
+
+def outside(predictor: Predictor) -> str | None:
+    """What has to be done with the answers of an exported model, in a sentence; None where they are complete."""
+    return f"the decoding of its tags stands {OUTSIDE}" if decoded_outside(predictor) else None
+
+
+def _decoding(predictor: Predictor) -> dict[str, str]:
+    return {"where": OUTSIDE, "file": DECODING_FILE, "scores": answer_of(predictor).before}
+
+
+def _read_first(predictor: Predictor) -> str | None:
+    """What the graph has to be handed before every sequence."""
+    if isinstance(predictor, Continuation):
+        return f"the id {predictor.boundary}"
+    return "a frame of zeros" if isinstance(predictor, FrameModelPredictor) else None
+
+
+def beside(predictor: Predictor, record: Mapping[str, Any]) -> dict[str, bytes | Payload]:
+    """The files of an export besides its graphs."""
+    files: dict[str, bytes | Payload] = {
+        RECORD_FILE: dump_json(plain_json(record, RECORD_FILE)),
+        README: readme(record),
+        **predictor.encoder.files(),
+    }
+    if isinstance(predictor, TaggerPredictor) and decoded_outside(predictor):
+        files[DECODING_FILE] = dump_json(plain_json(predictor.decoder.to_record(), DECODING_FILE))
+    return files
+
+
+def read_decoder(folder: str | os.PathLike[str]) -> TagDecoder:
+    """What decodes the tags of an exported tagger; no torch, and no graph, is loaded.
+
+    Raises BundleError for a folder that is none of an export, DataError where its graph decodes by itself.
+    """
+    with open_folder(folder) as held:
+        if DECODING_FILE not in held.names:
+            raise DataError(f"{folder} holds no {DECODING_FILE}: its graph gives answers that are complete")
+        file = str(held.path / DECODING_FILE)
+        return TagDecoder.from_record(parse_json(held.read(DECODING_FILE, limit=_LARGEST_DECODING), file))
 
 
 def checked_with(engine: str) -> dict[str, Any]:
     """By what and on what an export was checked."""
     lengths = {name: list(lengths) for name, lengths in CASES.items()}
     return {"with": engine, "lengths": lengths, "steps": STEPS, "streams": STREAMS}
-
-
-def meaning(predictor: Predictor) -> dict[str, Any]:
-    """What the columns of the answer are."""
-    if isinstance(predictor, PROBABLE):
-        return {
-            "classes": predictor.classes,
-            "multilabel": predictor.multilabel,
-            "threshold": predictor.threshold,
-        }
-    return {"target": predictor.target.to_record()}
 
 
 def _described(name: str, checked: _Checked) -> dict[str, Any]:

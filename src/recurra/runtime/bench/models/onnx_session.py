@@ -15,7 +15,8 @@ from recurra import kernels
 from recurra.ragged import Array
 from recurra.runtime.bench.engines.engine import LeftOutError, needed
 from recurra.runtime.bench.models.contender import Answering, Contender, Walking, encoder_bytes, start_program
-from recurra.runtime.export.graphs import OUT, answer_names, batch_graph, step_graph
+from recurra.runtime.export.answers import answer_of
+from recurra.runtime.export.graphs import OUT, batch_graph, step_graph
 from recurra.runtime.export.probes import Probe, batch_feed, step_feed
 from recurra.runtime.predictor import Predictor
 
@@ -84,13 +85,13 @@ def _quantized(model: bytes) -> bytes:
 
 
 def _batch(predictor: Predictor, session: _Session, probe: Probe) -> Answering:
-    feed, wanted, run = batch_feed(predictor, probe), [answer_names(predictor)[1]], session.held.run
+    feed, wanted, run = batch_feed(predictor, probe), [answer_of(predictor).before], session.held.run
     return lambda: run(wanted, feed)[0]
 
 
 def _walk(predictor: Predictor, session: _Session, probe: Probe) -> Walking:
     states = session.states()
-    answer, run = answer_names(predictor)[1], session.held.run
+    answer, run = answer_of(predictor).before, session.held.run
     wanted = [answer, *(name + OUT for name in states)]
 
     def advance(t: int) -> Array:
