@@ -18,9 +18,9 @@ TAGS = ("B-a", "B-b", "I-a", "I-b", "O")
 STEPS = [{"shop": shop, "price": float(i)} for i, shop in enumerate("abacab")]
 
 
-def encoder_of(kind: str) -> Any:
+def encoder_of(kind: str, affixes: int) -> Any:
     if kind == "spelt":
-        return Tokens(min_count=1, character_size=4, units=3).fit([WORDS[:5]])
+        return Tokens(min_count=1, character_size=4, units=3, affixes=affixes).fit([WORDS[:5]])
     if kind == "words":
         return rc.Words(min_count=1).fit([" ".join(WORDS[:5])])
     if kind == "events":
@@ -38,11 +38,12 @@ def tagger(
     schemes: tuple[str | None, ...] = ("bio",),
     numbers: int = 0,
     scale: float = 2.5,
+    affixes: int = 0,
     **network: Any,
 ) -> TaggerPredictor:
     """Labels (`columns` of tags), or `numbers` per step; signal: one number per step of a signal."""
     net = rc.Network(**{"hidden_size": 7, "num_layers": 2, "bidirectional": bidirectional, **network})
-    encoder = encoder_of(kind or ("signal" if signal else "spelt"))
+    encoder = encoder_of(kind or ("signal" if signal else "spelt"), affixes)
     numbers = 1 if signal and not numbers else numbers
     target: Any = StepLabels(classes=columns)
     if numbers:

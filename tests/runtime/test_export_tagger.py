@@ -32,6 +32,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "words and characters, rules without a chain": {"crf": False},
     "two columns, softmax": {"crf": False, "columns": (("D", "N"), ("x", "y", "z")), "schemes": (None, None)},
     "two columns, chain": TWO,
+    "words with beginnings and endings": {**PLAIN, "affixes": 2},
     "words alone": {**PLAIN, "kind": "words"},
     "events": {"kind": "events"},
     "a number per step of a signal": {"signal": True},

@@ -24,6 +24,7 @@ from recurra.runtime.export import (
     TOLERANCE,
     batch_program,
     export_torch,
+    read_decoder,
     step_program,
     torch_nodes,
     torch_session,
@@ -36,6 +37,7 @@ from recurra.runtime.export.torch_session import ProgramSession
 from recurra.runtime.export.torch_writing import ragged_gap
 from recurra.runtime.quantize import quantized
 from runtime.export_models import predictor_of, swapped
+from runtime.taggers import WORDS, tagger
 
 pytestmark = pytest.mark.skipif(engines.native() is None, reason="the native kernels were not built")
 
@@ -237,3 +239,41 @@ def test_a_ragged_feed_is_what_the_encoder_gives():
     assert list(feed) == ["ids", "offsets"]
     found = Here(batch_program(predictor)).run(feed)["probabilities"]
     assert found.tobytes() == predictor.predict_proba(["one two three", "", "two"]).tobytes()
+
+
+TAGGERS: dict[str, dict[str, Any]] = {
+    "words and characters": {"bidirectional": True},
+    "words and characters, softmax of two columns": {
+        "crf": False,
+        "columns": (("D", "N"), ("x", "y", "z")),
+        "schemes": (None, None),
+    },
+    "words alone": {"kind": "words"},
+    "a number per step": {"signal": True, "cell": "gru"},
+    "two numbers per step": {"kind": "events", "numbers": 2},
+}
+
+
+@pytest.mark.parametrize("options", TAGGERS.values(), ids=TAGGERS)
+def test_a_tagger_answers_for_every_step_with_its_own_bits(options):
+    predictor = tagger(**options)
+    gap = ragged_gap(predictor, Here(batch_program(predictor)))
+    assert gap.logits == 0.0
+    assert gap.answers < 1e-7
+    if predictor.encoder.kind == "spelt":
+        with pytest.raises(SpecError, match="characters of a word are walked by a loop"):
+            step_program(predictor)
+        return
+    program = step_program(predictor)
+    assert step_gap(predictor, Here(program, state_sizes(predictor.model))).small
+
+
+def test_an_exported_tagger_says_what_is_left_to_be_decoded(tmp_path):
+    predictor = tagger(bidirectional=True)
+    done = export_torch(predictor, tmp_path / "out")
+    assert "Viterbi" in str(done.outside)
+    assert "characters of a word" in done.refused["step"]
+    batch = predictor.encode([WORDS, [], WORDS[:3]])
+    found = Here(torch.export.load(done.batch)).run(ragged_feed(predictor, batch))["emissions"]
+    tags = read_decoder(done.folder).tags(found, batch.offsets)
+    assert tags == predictor.predict([WORDS, [], WORDS[:3]])

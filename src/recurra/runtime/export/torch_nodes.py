@@ -8,6 +8,7 @@ from typing import Any
 
 from recurra.errors import SpecError
 from recurra.graph.adaptive import AdaptiveDense
+from recurra.graph.chain import Chain
 from recurra.graph.embed import Embed, EmbedColumns
 from recurra.graph.head import Dense, Dropout, JoinStatic, TiedDense
 from recurra.graph.model import Model
@@ -56,11 +57,13 @@ def run_step(model: Model, parameters: Parameters, step: Step) -> Any:
 
 def state_sizes(model: Model) -> dict[str, tuple[int, ...]]:
     """Name -> size per row of every state of a step; () for the counter, which is a whole number."""
-    recur, pool = model.node(Recur), model.node(Pool)
+    recur, pool = model.node(Recur), next((node for node in model.nodes if isinstance(node, Pool)), None)
     units = recur.network.hidden_size
     sizes: dict[str, tuple[int, ...]] = {COUNT: ()}
     for place in recur.places():
         sizes |= {f"{kind}_{place.suffix}": (units,) for kind in _kinds(recur)}
+    if pool is None:
+        return sizes
     if pool.how != "last":
         sizes["pool"] = (pool.inputs,)
     if pool.how == "attention":
@@ -85,6 +88,10 @@ def _embed_columns(node: EmbedColumns, parameters: Parameters, step: Step) -> No
 
 def _dropout(node: Dropout, parameters: Parameters, step: Step) -> None:
     """Nothing outside of training."""
+
+
+def _chain(node: Chain, parameters: Parameters, step: Step) -> None:
+    """Nothing: the decoding of tags stands outside of the program."""
 
 
 def _join_static(node: JoinStatic, parameters: Parameters, step: Step) -> None:
@@ -166,6 +173,7 @@ FORMS: dict[type[Node], Form] = {
     Embed: _embed,
     EmbedColumns: _embed_columns,
     Dropout: _dropout,
+    Chain: _chain,
     JoinStatic: _join_static,
     Dense: _dense,
     TiedDense: _tied,

@@ -11,16 +11,22 @@ import numpy as np
 
 from recurra import kernels
 from recurra.errors import SpecError, missing_extra
+from recurra.graph.onnx_nodes import WORD_LENGTHS
 from recurra.graph.run import STATIC, Flow, Run
 from recurra.kernels import engines
 from recurra.ragged import Array, Ragged
 from recurra.runtime.export.answers import answer_of
-from recurra.runtime.export.graphs import OUT, input_names, step_refused
+from recurra.runtime.export.graphs import CHARACTERS, OUT, input_names, step_refused
+from recurra.runtime.export.probes import columns_of
 from recurra.runtime.export.torch_nodes import COUNT, Step, run_step, state_sizes
 from recurra.runtime.predictor import Predictor
 
 Tensors = Mapping[str, Any]
 """Name -> tensor: what a program is given, and what it gives."""
+
+
+WORD_OFFSETS = "word_offsets"
+"""The input that says where the characters of each word begin."""
 
 
 def torch_library() -> Any:
@@ -44,12 +50,24 @@ def batch_refused(predictor: Predictor) -> str | None:
     return None
 
 
+def step_program_refused(predictor: Predictor) -> str | None:
+    """Why a model can have no program of a step in torch's own operators; None where it can."""
+    if predictor.encoder.kind == "spelt":
+        return (
+            "the characters of a word are walked by a loop over the data, which no program in torch's own operators "
+            "holds"
+        )
+    refused = step_refused(predictor)
+    return refused and f"{refused}; train with bidirectional=False"
+
+
 def batch_program(predictor: Predictor) -> Any:
     """The `torch.export.ExportedProgram` over a ragged batch, on the operators `torch.ops.recurra`.
 
     Takes one dict: `ids` (tokens,) int64, or `features` (tokens, F) float32, or that and one `ids.<column>` per
-    categorical column, of all sequences end to end; `offsets` (rows + 1,) int64; `static` (rows, K) where the
-    model has some. Gives a dict: `probabilities` and `logits`, or `values` (float64) and `standardised`.
+    categorical column, of all sequences end to end; of spelt words `words` (tokens,), their `characters` end to
+    end and `word_offsets` (tokens + 1,); `offsets` (rows + 1,) int64; `static` (rows, K) where the model has some.
+    Gives a dict: `probabilities` and `logits`, or `values` (float64) and `standardised`.
     Raises SpecError for a model that has none.
     """
     reason = batch_refused(predictor)
@@ -61,13 +79,18 @@ def batch_program(predictor: Predictor) -> Any:
 
     def forward(parameters: Tensors, given: Tensors) -> Tensors:
         values, columns = _inputs(predictor, given)
-        flow = Flow(values=values, offsets=given["offsets"], columns=columns)
+        flow = Flow(values=values, offsets=given["offsets"], columns=columns, inner=given.get(WORD_OFFSETS))
         outputs = model.forward(parameters, flow, Run())
         return _answers(predictor, outputs, kernels.sigmoid, kernels.softmax)
 
     tokens, ends = torch.export.Dim("tokens", min=0), torch.export.Dim("ends", min=1)
-    example = {name: _example(predictor, name, 12) for name in input_names(predictor)}
-    dynamic = {name: {0: tokens} for name in example}
+    names = [name for name in input_names(predictor) if name != WORD_LENGTHS]
+    example = {name: _example(predictor, name, 12) for name in names}
+    dynamic = {name: {0: tokens} for name in names}
+    if CHARACTERS in example:
+        example[CHARACTERS] = _example(predictor, CHARACTERS, 24)
+        dynamic[CHARACTERS] = {0: torch.export.Dim("letters", min=0)}
+        example[WORD_OFFSETS], dynamic[WORD_OFFSETS] = torch.arange(0, 26, 2), {0: tokens + 1}
     example["offsets"], dynamic["offsets"] = torch.tensor([0, 3, 3, 8, 12]), {0: ends}
     if predictor.head.static is not None:
         example["static"], dynamic["static"] = _example(predictor, "static", 4), {0: ends - 1}
@@ -79,11 +102,11 @@ def step_program(predictor: Predictor) -> Any:
 
     Takes and gives one dict, with the names and meanings of the ONNX step graph: the inputs of a token, `count`
     and the states; the answers, and every state again with `_out` behind its name. Zeros begin a sequence.
-    Raises SpecError for a bidirectional model.
+    Raises SpecError for a model that has none.
     """
-    reason = step_refused(predictor)
+    reason = step_program_refused(predictor)
     if reason is not None:
-        raise SpecError(f"there is no step program of this model: {reason}; train with bidirectional=False")
+        raise SpecError(f"there is no step program of this model: {reason}")
     torch = torch_library()
     model = dataclasses.replace(predictor, precision="float32").model
     sizes = state_sizes(model)
@@ -129,6 +152,8 @@ def _inputs(predictor: Predictor, given: Tensors) -> tuple[Any, dict[str, Any]]:
     """What the first node reads: the values (None where there are ids alone), and the columns by name."""
     values, columns = None, {}
     for name, column in input_names(predictor).items():
+        if name not in given:
+            continue
         if column:
             columns[column] = given[name]
         else:
@@ -182,9 +207,10 @@ def _exported(
 
 def ragged_feed(predictor: Predictor, batch: Ragged, static: Array | None = None) -> dict[str, Array]:
     """What the program over whole sequences is given for an encoded batch and its scaled static features."""
-    feed = {
-        name: np.asarray(batch.columns[c] if c else batch.values)
-        for name, c in input_names(predictor).items()
-    }
+    columns = columns_of(batch)
+    feed = {name: columns[c] for name, c in input_names(predictor).items()}
+    if isinstance(batch.values, Ragged):
+        del feed[WORD_LENGTHS]
+        feed |= {CHARACTERS: np.asarray(batch.values.values), WORD_OFFSETS: np.asarray(batch.values.offsets)}
     feed["offsets"] = np.asarray(batch.offsets)
     return feed if static is None else {**feed, "static": static}

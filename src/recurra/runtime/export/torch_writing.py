@@ -12,7 +12,7 @@ from recurra.errors import ExportError, SpecError
 from recurra.ragged import Array
 from recurra.runtime.export.answers import answer_of
 from recurra.runtime.export.check import LOGITS_TOLERANCE, TOLERANCE, Gap, gap, in_float32, step_gap
-from recurra.runtime.export.graphs import OUT, step_refused
+from recurra.runtime.export.graphs import OUT
 from recurra.runtime.export.probes import CASES, Probe, made_probe
 from recurra.runtime.export.torch_nodes import state_sizes
 from recurra.runtime.export.torch_programs import (
@@ -22,6 +22,7 @@ from recurra.runtime.export.torch_programs import (
     program_bytes,
     ragged_feed,
     step_program,
+    step_program_refused,
     torch_library,
 )
 from recurra.runtime.export.torch_session import ProgramSession
@@ -69,7 +70,7 @@ def export_torch(predictor: Predictor, folder: str | os.PathLike[str]) -> Export
     torch_library()
     refused = {
         name: why
-        for name, why in (("batch", batch_refused(predictor)), ("step", step_refused(predictor)))
+        for name, why in (("batch", batch_refused(predictor)), ("step", step_program_refused(predictor)))
         if why is not None
     }
     if len(refused) == 2:
