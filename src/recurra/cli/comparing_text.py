@@ -49,10 +49,20 @@ def _share(chosen: Mapping[str, Any], name: str) -> float:
     return share
 
 
+_ONE_SPLIT = "which are compared on one split of running text"
+_ONE_BY_ONE = "which are trained one after the other, each on all threads, and not kept between runs"
+_REASONS = {
+    "--folds": _ONE_SPLIT,
+    "--fold-kind": _ONE_SPLIT,
+    "--learning-curve": _ONE_SPLIT,
+    "--jobs": _ONE_BY_ONE,
+    "--fresh": _ONE_BY_ONE,
+}
+"""Flags of `compare` that language models do not have, and why."""
+
+
 def refuse(given: Mapping[str, Any]) -> None:
-    """Raise InputError for flags of `compare` that language models do not have."""
+    """Raise InputError for flags of `compare` that were given and that language models do not have."""
     for flag, value in given.items():
         if value:
-            raise InputError(
-                f"{flag} has no effect on language models, which are compared on one split; leave it out"
-            )
+            raise InputError(f"{flag} has no effect on language models, {_REASONS[flag]}; leave it out")
