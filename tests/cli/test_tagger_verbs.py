@@ -7,7 +7,11 @@ import json
 import numpy as np
 import pytest
 
+import recurra as rc
 from recurra.cli.app import run
+from recurra.cli.options import Choices
+from recurra.cli.tune import _sections
+from recurra.evaluation.tuning.space import as_asked, default_space
 
 SMALL = ["--hidden-size", "8", "--epochs", "8", "--batch-size", "8"]
 
@@ -68,3 +72,18 @@ def test_a_file_with_too_few_sentences_to_divide_is_one_clear_error(tmp_path, ca
     assert "few.conll: its 1 sequences" in said
     assert "leave none for validation" in said
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("changes", [None, {"num_layers": 2}, {"cell": "gru", "forget_bias": None}])
+def test_a_tuned_tagger_is_written_down_as_what_differs_from_a_tagger(changes):
+    """`fit --config` begins with a tagger's own network, not with the network of all tasks."""
+    usual = rc.Tagger.default("network")
+    found = rc.Tagger(None if changes is None else usual.replace(**changes))
+    sections = _sections(found, Choices())
+    assert usual.replace(**sections["network"]) == (found.network or usual)
+    assert sections["network"] == {} if changes is None else "hidden_size" not in sections["network"]
+    asked = as_asked(found, default_space())
+    assert (asked["network.num_layers"], asked["network.bidirectional"]) == (
+        (changes or {}).get("num_layers", 1),
+        True,
+    )

@@ -106,10 +106,10 @@ def _finish(tuned: Any, output: Path, chosen: o.Choices, json_output: bool) -> N
 
 
 def _sections(found: Any, chosen: o.Choices) -> dict[str, dict[str, Any]]:
-    """Every option that is not as it would be by itself, section by section."""
+    """Every option that is not what the task would take by itself, section by section."""
     made: dict[str, dict[str, Any]] = {"data": dict(chosen.data)}
     for section in ("network", "training"):
-        spec = getattr(found, section)
-        usual = type(spec)()
+        usual = found.default(section)
+        spec = getattr(found, section) or usual
         made[section] = {n: v for n, v in spec.to_dict().items() if getattr(spec, n) != getattr(usual, n)}
     return {**made, "input": dict(chosen.input), "task": dict(chosen.task)}

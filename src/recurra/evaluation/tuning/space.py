@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recurra.spec import Network, Training, without_effect
+from recurra.spec import without_effect
 from recurra.tasks.estimator import SequenceEstimator
 
 
@@ -68,7 +68,7 @@ def applied(estimator: SequenceEstimator, options: Mapping[str, Any]) -> Sequenc
     made = type(estimator)(**estimator.get_params(deep=False))
     network = {n.removeprefix("network."): v for n, v in options.items() if n.startswith("network.")}
     training = {n.removeprefix("training."): v for n, v in options.items() if n.startswith("training.")}
-    asked = made.network or Network()
+    asked = _own(made, "network")
     if network.get("num_layers", asked.num_layers) == 1:
         dropout = network.pop("dropout", None)
         network |= {"dropout": None} | ({} if dropout is None else {"output_dropout": dropout})
@@ -79,5 +79,13 @@ def applied(estimator: SequenceEstimator, options: Mapping[str, Any]) -> Sequenc
 
 def as_asked(estimator: SequenceEstimator, space: Space) -> dict[str, Any]:
     """The estimator's own values of the options of the space."""
-    specs = {"network": estimator.network or Network(), "training": estimator.training or Training()}
-    return {name: getattr(specs[name.partition(".")[0]].resolved(), name.partition(".")[2]) for name in space}
+    parts = [name.partition(".")[::2] for name in space]
+    return {
+        f"{section}.{option}": getattr(_own(estimator, section).resolved(), option)
+        for section, option in parts
+    }
+
+
+def _own(estimator: SequenceEstimator, section: str) -> Any:
+    """The specification that the estimator was given, else the one that it would use."""
+    return getattr(estimator, section) or estimator.default(section)
