@@ -261,6 +261,22 @@ def test_a_bundle_answers_with_the_same_bits(chained, tmp_path):
     assert again.scores(*spans(10, seed=5)) == chained.scores(*spans(10, seed=5))
 
 
+def test_alternatives_begin_with_what_is_predicted_and_are_legal(chained, tagger):
+    inputs = [["the", "Mr", "Li", "Bo"], ["dog"], []]
+    model = chained.predictor_
+    found = model.alternatives(inputs, count=5)
+    assert [row[0]["labels"] for row in found] == model.predict(inputs)
+    assert [len(row) for row in found] == [5, 2, 1]  # one word is O or B-PER
+    for row in found:
+        chances = [one["probability"] for one in row]
+        assert chances == sorted(chances, reverse=True)
+        assert sum(chances) <= 1 + 1e-5
+        assert all(is_legal(one["labels"]) for one in row)
+    assert sum(one["probability"] for one in found[1]) == pytest.approx(1.0, abs=1e-5)
+    ((first, second),) = tagger.predictor_.alternatives([["gato"]], count=2)
+    assert first["labels"] == ["NOUN"] != second["labels"]
+
+
 def test_records_tell_where_words_stand(tagger):
     (record,) = tagger.predictor_.records(["el gato, comi"])
     found = [(step["text"], step["begin"], step["end"]) for step in record["steps"]]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from recurra import kernels
+from recurra.decoding.best_tags import best_tags
 from recurra.decoding.tags import TagRules, decode, free_chain, marginals, rules_of
 from recurra.errors import CorruptBundleError, DataError, SpecError
 from recurra.ragged import Array, Offsets
@@ -60,6 +61,11 @@ class TagDecoder:
     def marginals(self, scores: Array, offsets: Offsets) -> list[Array]:
         """Per column the (N, tags) probability of each tag at each step, over all legal sequences."""
         return [marginals(part, offsets, chain, rules) for part, chain, rules in self._columns(scores)]
+
+    def best(self, scores: Array, offsets: Offsets, count: int) -> list[tuple[Array, Array]]:
+        """Per sequence the best paths of the first column's tags and their probabilities, as `best_tags`."""
+        part, chain, rules = next(self._columns(scores))
+        return best_tags(part, offsets, count, chain, rules)
 
     def continued(
         self, scores: Array, before: Sequence[int] | None, *, ended: bool

@@ -98,6 +98,22 @@ class TaggerPredictor(Predictor):
         """Per column the (N, tags) probability of each tag at each step, over all legal sequences."""
         return self.decoder.marginals(outputs, offsets)
 
+    def alternatives(self, inputs: Any, static: Any = None, *, count: int = 3) -> list[list[dict[str, Any]]]:
+        """Per sequence its most probable legal sequences of tags, the best first, which is that of `predict`.
+
+        Each is {"labels": one per step, "probability": of all of them together}, of the first column of tags. count:
+        how many at most, at least 1; usual: 2-10.
+        """
+        batch = self._read(inputs, static)
+        names = self.classes
+        return [
+            [
+                {"labels": [names[code] for code in path], "probability": chance}
+                for path, chance in zip(paths.tolist(), chances.tolist(), strict=True)
+            ]
+            for paths, chances in self.decoder.best(self.outputs_of(batch), batch.offsets, count)
+        ]
+
     @property
     def schemes(self) -> Sequence[str | None]:
         """The rules of each column of tags; None: any tag may follow any."""
