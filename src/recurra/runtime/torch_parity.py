@@ -12,6 +12,7 @@ from recurra.graph.embed import Embed, EmbedColumns
 from recurra.graph.head import Dense, TiedDense
 from recurra.graph.pool import Pool
 from recurra.graph.recur import Recur
+from recurra.graph.spell import WORDS, Spell
 from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import Predictor
 from recurra.runtime.torch_adaptive import adaptive_in_torch
@@ -21,8 +22,6 @@ def torch_refused(predictor: Predictor) -> str | None:
     """Why `torch.nn` cannot compute this model; None where it can."""
     if find_spec("torch") is None:
         return "torch is not installed"
-    if predictor.head.pooling is None:
-        return "it is compared for one answer per sequence alone"
     net = predictor.network
     given = {"layer_norm": net.layer_norm, "zoneout": net.zoneout, "cell_clip": net.cell_clip}
     lacking = [name for name, value in given.items() if value]
@@ -30,18 +29,23 @@ def torch_refused(predictor: Predictor) -> str | None:
 
 
 def torch_outputs(predictor: Predictor, batch: Ragged, static: Array | None) -> Array:
-    """(S, outputs) numbers before softmax or unscaling, every sequence alone, in float32 and without padding."""
+    """(S, outputs) numbers before softmax or unscaling, every sequence alone, in float32 and without padding.
+
+    Of a model with an answer per step (N, outputs).
+    """
     import torch
 
     stack = _stack(predictor)
-    rows = []
     with torch.no_grad():
-        for row in range(len(batch)):
-            rows.append(
-                _answer(predictor, stack, batch.select([row]), None if static is None else static[row])
-            )
-    width = predictor.head.outputs
-    return torch.stack(rows).numpy() if rows else np.zeros((0, width), np.float32)
+        rows = [
+            _answer(predictor, stack, batch.select([row]), None if static is None else static[row])
+            for row in range(len(batch))
+        ]
+    if not rows:
+        return np.zeros((0, predictor.head.outputs), np.float32)
+    joined = torch.cat(rows) if predictor.head.pooling is None else torch.stack(rows)
+    found: Array = joined.numpy()
+    return found
 
 
 def _tensor(predictor: Predictor, name: str) -> Any:
@@ -51,9 +55,12 @@ def _tensor(predictor: Predictor, name: str) -> Any:
 
 
 def _stack(predictor: Predictor) -> Any:
+    return _stack_of(predictor, predictor.model.node(Recur))
+
+
+def _stack_of(predictor: Predictor, node: Recur) -> Any:
     import torch
 
-    node: Recur = predictor.model.node(Recur)
     net = node.network
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN, "rnn_relu": torch.nn.RNN}
     options = {"nonlinearity": "relu"} if net.cell == "rnn_relu" else {}
@@ -74,7 +81,10 @@ def _answer(predictor: Predictor, stack: Any, one: Ragged, static: Array | None)
     else:
         y, final = torch.zeros(0, node.width), start
     hidden = final[0] if node.has_cells else final
-    pooled = _pooled(predictor, y, hidden[-node.network.directions :].reshape(-1))
+    if predictor.head.pooling is None:
+        pooled = y
+    else:
+        pooled = _pooled(predictor, y, hidden[-node.network.directions :].reshape(-1))
     if static is not None:
         pooled = torch.cat([pooled, torch.from_numpy(np.array(static))])
     head = next(node for node in predictor.model.nodes if isinstance(node, (Dense, TiedDense, AdaptiveDense)))
@@ -105,6 +115,8 @@ def _entered(predictor: Predictor, one: Ragged) -> Any:
     import torch
 
     first = predictor.model.nodes[0]
+    if isinstance(first, Spell):
+        return _spelt(predictor, first, one)
     values = torch.from_numpy(np.array(one.values))
     if isinstance(first, Embed):
         return torch.nn.functional.embedding(values, _tensor(predictor, f"{first.name}.table"))
@@ -115,6 +127,28 @@ def _entered(predictor: Predictor, one: Ragged) -> Any:
         ids = torch.from_numpy(np.array(one.columns[column]))
         parts.append(torch.nn.functional.embedding(ids, _tensor(predictor, f"{first.name}.table.{column}")))
     return torch.cat(parts, dim=1)
+
+
+def _spelt(predictor: Predictor, node: Spell, one: Ragged) -> Any:
+    """Of each word what it is looked up as, its beginnings and endings, and what its characters give, read alone."""
+    import torch
+    from torch.nn.functional import embedding
+
+    def looked_up(name: str, column: str) -> Any:
+        return embedding(torch.from_numpy(np.array(one.columns[column])), _tensor(predictor, name))
+
+    reader, spellings = _stack_of(predictor, node.reader), []
+    for word in one.values:
+        final = torch.zeros(2, node.reader.network.hidden_size)
+        if len(word):
+            letters = embedding(
+                torch.from_numpy(np.array(word)), _tensor(predictor, f"{node.characters.name}.table")
+            )
+            final = reader(letters)[1][0]
+        spellings.append(final.reshape(-1))
+    affixes = [looked_up(f"{node.affixes.name}.table.{slot}", slot) for slot in node.affixes.vocabularies]
+    words = looked_up(f"{node.words.name}.table", WORDS)
+    return torch.cat([words, *affixes, torch.stack(spellings)], dim=1)
 
 
 def _pooled(predictor: Predictor, y: Any, final: Any) -> Any:
