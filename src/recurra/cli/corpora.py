@@ -17,6 +17,7 @@ from recurra.data.corpus import Corpus, divided
 from recurra.data.encoder import InputSpec
 from recurra.data.told import Told
 from recurra.errors import DataError, InputError, SpecError, nearest
+from recurra.runtime.corpus_scores import score_corpus
 from recurra.spec import Network, Training
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -165,14 +166,20 @@ def told_texts_like_training(
     predictor: Any, data: Sequence[str], changes: Mapping[str, Any]
 ) -> tuple[list[str], list[Any] | None]:
     """As `texts_like_training`, and their conditions, where the model was trained under conditions."""
-    stored = dict(predictor.config["data"].get("reading", {}))
-    documents = stored.pop("documents", predictor.config["documents"])
-    kept = {key: value for key, value in stored.items() if key != "test"}
-    corpus, conditions = told_corpus_of(data, {**kept, **changes}, documents)
+    corpus, conditions = _corpus_like_training(predictor, data, changes)
     texts = list(corpus.whole())
     if not texts:
         raise DataError(f"{data[0]} must hold some text to score, got none")
     return texts, conditions
+
+
+def _corpus_like_training(
+    predictor: Any, data: Sequence[str], changes: Mapping[str, Any]
+) -> tuple[Corpus, list[Any] | None]:
+    stored = dict(predictor.config["data"].get("reading", {}))
+    documents = stored.pop("documents", predictor.config["documents"])
+    kept = {key: value for key, value in stored.items() if key != "test"}
+    return told_corpus_of(data, {**kept, **changes}, documents)
 
 
 def evaluate_language_model(
@@ -185,18 +192,22 @@ def evaluate_language_model(
     as_json: bool,
 ) -> None:
     """Score running text, each document read whole from its beginning."""
-    texts, conditions = told_texts_like_training(predictor, data, changes)
-    scores = predictor.scores(texts, conditions)
+    corpus, conditions = _corpus_like_training(predictor, data, changes)
     if attending and conditions is not None:
         raise InputError("--cache and --dynamic have no effect under conditions; leave them out")
+    if conditions is None:
+        scores = score_corpus(predictor, corpus)
+    else:
+        scores = predictor.scores(list(corpus.whole()), conditions)
     if attending:
+        texts = list(corpus.whole())
         files = attending.training_text
         training = texts_like_training(predictor, [files], changes) if files else []
         scores |= {"plain": scores["nats_per_token"], **attending.scores(predictor, texts, training)}
     if as_json:
-        print_json({"model": name, "task": predictor.task, "rows": len(texts), "scores": scores})
+        print_json({"model": name, "task": predictor.task, "rows": scores["documents"], "scores": scores})
         return
-    print(f"{scores['tokens']:,} {scores['unit']} in {len(texts):,} documents")
+    print(f"{scores['tokens']:,} {scores['unit']} in {scores['documents']:,} documents")
     for key, value in scores.items():
         if isinstance(value, float):
             print(f"{key:<28}{value:.4f}")

@@ -60,6 +60,15 @@ def language_model_scores(log_probabilities: Any, *, characters: int | None = No
     return result
 
 
+def scores_of_nats(nats: float, tokens: int, *, characters: int) -> dict[str, float]:
+    """As `language_model_scores`, of the nats of all tokens together: for texts that are summed as they are read."""
+    if tokens == 0 or characters == 0:
+        return language_model_scores(np.zeros(0), characters=characters)
+    mean = nats / tokens
+    bits = nats / (math.log(2) * characters)
+    return {"perplexity": float(np.exp(mean)), "nats_per_token": mean, "bits_per_character": bits}
+
+
 def edit_distance(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
     """Least number of insertions, deletions and substitutions that turn `a` into `b` (Levenshtein 1966)."""
     first, second = _codes(a, b)

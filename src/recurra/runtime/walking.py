@@ -65,7 +65,7 @@ class Walking(Predictor):
         """
         place = 0
         for flow, run in self._stretches(batch, condition):
-            wanted = following[place : place + len(flow.values)]
+            wanted = _whole(following[place : place + len(flow.values)])
             yield self.model.losses(self.parameters, flow, run, wanted, loss)
             place += len(flow.values)
 
@@ -87,5 +87,10 @@ class Walking(Predictor):
                 states = run.carried
 
     def _cut(self, batch: Ragged, begin: int, end: int, offsets: Array, columns: Mapping[str, Any]) -> Flow:
-        values = np.ascontiguousarray(np.asarray(batch.values)[begin:end])
+        values = np.ascontiguousarray(_whole(np.asarray(batch.values)[begin:end]))
         return Flow(values=values, offsets=offsets.astype(np.int64), columns=columns)
+
+
+def _whole(values: Array) -> Array:
+    """Ids as int64, however narrow they were stored; numbers as they are."""
+    return values.astype(np.int64, copy=False) if values.dtype.kind in "iu" else values

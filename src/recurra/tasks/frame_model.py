@@ -15,7 +15,7 @@ from recurra.ragged import Array, Ragged
 from recurra.runtime.frame_model import FrameModelPredictor
 from recurra.runtime.predictor import Head, Predictor, build_model
 from recurra.spec import Network, Training
-from recurra.tasks.language_problem import LanguageProblem, losses_side_by_side
+from recurra.tasks.language_problem import LanguageProblem, nats_side_by_side
 from recurra.tasks.learner import Learner
 from recurra.tasks.penalties import Penalties
 from recurra.tasks.problem import fingerprint
@@ -116,7 +116,8 @@ class FrameModel(Learner):
             if chosen is None:
                 return {}
             predictor = self._predictor(parameters)
-            loss = float(losses_side_by_side(FrameSource(chosen), predictor, 1).mean())
+            nats, frames = nats_side_by_side(FrameSource(chosen), predictor, 1)
+            loss = nats / frames
             return {"loss": loss, "nats_per_frame": loss}
 
         source = FrameSource(train)

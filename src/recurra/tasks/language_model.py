@@ -21,13 +21,14 @@ from recurra.data.token_file import TokenFile, boundary_of, write_tokens
 from recurra.data.told import Told
 from recurra.errors import SpecError
 from recurra.graph.adaptive import usual_cutoffs
-from recurra.metrics import language_model_scores
+from recurra.metrics.text import scores_of_nats
 from recurra.ragged import Array, Ragged
 from recurra.runtime.condition import Condition
+from recurra.runtime.corpus_scores import score_corpus
 from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.predictor import Head, Predictor, build_model
 from recurra.spec import Network, Training
-from recurra.tasks.language_problem import LanguageProblem, losses_side_by_side
+from recurra.tasks.language_problem import LanguageProblem, nats_side_by_side
 from recurra.tasks.learner import Learner
 from recurra.tasks.penalties import Penalties
 from recurra.tasks.problem import fingerprint
@@ -279,14 +280,16 @@ class LanguageModel(Learner):
         """
         tokens = source.tokens
         count = max(1, min(self.training_.batch_size, tokens.tokens // LEAST_PIECE))
-        found = losses_side_by_side(source, self._predictor(parameters), count)
-        characters = max(1, round(tokens.characters * len(found) / tokens.predicted))
-        scores = language_model_scores(-found, characters=characters)
+        nats, found = nats_side_by_side(source, self._predictor(parameters), count)
+        characters = max(1, round(tokens.characters * found / tokens.predicted))
+        scores = scores_of_nats(nats, found, characters=characters)
         return {"loss": scores["nats_per_token"], **scores}
 
     def scores(self, corpus: Any, conditions: Any = None) -> dict[str, Any]:
         """All scores of a corpus, each document read whole: see `LanguageModelPredictor.scores`."""
         found = self._corpus(corpus)
+        if not isinstance(found.source, tuple) and conditions is None:
+            return score_corpus(self.predictor_, found)
         if conditions is not None:
             told = Told.of(found, conditions)
             found, conditions = told.corpus, told.conditions

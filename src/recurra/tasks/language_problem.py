@@ -12,6 +12,7 @@ import torch
 from recurra.graph.model import Model
 from recurra.graph.run import CONDITION, Flow, Run
 from recurra.ragged import Array, Ragged
+from recurra.runtime.predictor import chunks
 from recurra.runtime.walking import Walking
 from recurra.tasks.penalties import Penalties
 from recurra.tasks.sources import Source
@@ -19,6 +20,10 @@ from recurra.tasks.streams import Streams, Window, handed_over, taken_over
 
 RECUR = "recur"
 """Name of the node whose states go from window to window."""
+
+
+TOGETHER = 1 << 18
+"""Steps whose losses are held at a time outside of training (those of one piece at least)."""
 
 
 @dataclass(kw_only=True)
@@ -117,14 +122,19 @@ class LanguageProblem:
         return 4 * (3 * widths + 3 * gates)
 
 
-def losses_side_by_side(source: Source, predictor: Walking, pieces: int) -> Array:
-    """(N,) nats of all that counts, float64, for steps that are read in some pieces side by side.
+def nats_side_by_side(source: Source, predictor: Walking, pieces: int) -> tuple[float, int]:
+    """The nats of all that counts, and how much that is, for steps that are read in some pieces side by side.
 
-    The pieces begin without what stands before them, so the losses are a little higher than those of whole documents.
+    The pieces begin without what stands before them, so the nats are a little more than those of whole documents.
     """
     streams = Streams.over(source.steps, count=pieces, window=None)
-    cut = streams.cut(np.arange(streams.count), 0, streams.length, source.begins)
-    batch = Ragged(values=source.read(cut.index), offsets=cut.offsets)
-    condition = source.conditions(cut.index[cut.offsets[:-1]])
-    found = list(predictor.losses(batch, source.following(cut.index), source.losses, condition=condition))
-    return np.concatenate(found).astype(np.float64)[source.counted(cut.index)]
+    nats, count = 0.0, 0
+    for rows in chunks(np.full(streams.count, streams.length), TOGETHER):
+        cut = streams.cut(rows, 0, streams.length, source.begins)
+        batch = Ragged(values=source.read(cut.index), offsets=cut.offsets)
+        condition = source.conditions(cut.index[cut.offsets[:-1]])
+        following = source.following(cut.index)
+        found = list(predictor.losses(batch, following, source.losses, condition=condition))
+        counted = np.concatenate(found)[source.counted(cut.index)]
+        nats, count = nats + float(np.sum(counted, dtype=np.float64)), count + len(counted)
+    return nats, count
