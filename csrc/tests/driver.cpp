@@ -330,7 +330,7 @@ int main() {
     bits(cell, 3, 5, Precision::bfloat16), bits(cell, 7, 65, Precision::bfloat16);
     fewer_bits(cell, 1, 1), fewer_bits(cell, 7, 20), fewer_bits(cell, 33, 70);
   }
-  operator_tests(tally), chain_tests(tally), pair_tests(tally);
+  operator_tests(tally), chain_tests(tally), pair_tests(tally), far_tests(tally);
   std::printf("%d checks, %d failed (%s)\n", tally.checks, tally.failures, name(isa()));
   return tally.failures ? 1 : 0;
 }
