@@ -108,7 +108,11 @@ def losses_in_training(model: rc.LanguageModel, folder: Path, conditions) -> np.
     return np.concatenate(found)
 
 
-@pytest.mark.parametrize("conditions", [LABELS, VECTORS], ids=["labels", "vectors"])
+@pytest.mark.parametrize(
+    "conditions",
+    [LABELS, VECTORS, VECTORS.tolist(), [float(row[0]) for row in VECTORS]],
+    ids=["labels", "vectors", "lists", "numbers"],
+)
 def test_training_scoring_and_one_condition_alone_give_the_same_bits(conditions, tmp_path: Path) -> None:
     made = fitted(conditions)
     whole = made.log_probabilities(TEXTS, conditions)
@@ -217,6 +221,19 @@ def test_the_command_line_fits_evaluates_and_writes(tmp_path: Path, capsys) -> N
     assert json.loads(capsys.readouterr().out)["texts"][0]["tokens"] <= 5
     assert run(generate) == 2
     assert "give a condition, one of 3 labels ('cat', 'dog', 'owl')" in capsys.readouterr().err
+    assert run(["stream", folder, "--condition", "cow"]) == 2
+    assert "'cow', a label that training had not" in capsys.readouterr().err
     assert run(["export", folder, "--condition", "cat", "-o", str(tmp_path / "o")]) == 0
     assert run(["export", folder, "-o", str(tmp_path / "p")]) == 2
     assert not (tmp_path / "p").exists()
+
+
+def test_the_command_line_takes_numbers_as_conditions(tmp_path: Path, capsys) -> None:
+    table, folder = tmp_path / "said.csv", str(tmp_path / "m")
+    numbers = [f"{row + 0.5}" for row in range(len(TEXTS))]
+    table.write_text("text,much\n" + "".join(f"{t},{n}\n" for t, n in zip(TEXTS, numbers, strict=True)))
+    fit = ["fit", "language-model", str(table), "--input", "text", "--target", "much", "-o", folder]
+    assert run([*fit, "--epochs", "1", "--hidden-size", "8", "--quiet"]) == 0
+    for condition, code in (("2.5", 0), ("[2.5]", 0), ("[1, 2]", 2), ("cat", 2), ("{}", 2)):
+        assert run(["generate", folder, "--length", "3", "--condition", condition]) == code
+    capsys.readouterr()

@@ -11,7 +11,9 @@ from recurra.errors import InputError
 
 Condition = Annotated[
     str | None,
-    typer.Option(help="Of a model that was trained under conditions: a label, or a vector as [0.1, 2, ...]."),
+    typer.Option(
+        help="Of a model that was trained under conditions: a label, a number, or a vector as [0.1, 2]."
+    ),
 ]
 
 
@@ -27,8 +29,9 @@ def under(predictor: Any, condition: str | None) -> Any:
 
 def _vector(text: str) -> list[float]:
     try:
-        return [float(number) for number in json.loads(text)]
+        read = json.loads(text)
+        return [float(number) for number in (read if isinstance(read, list) else [read])]
     except (ValueError, TypeError):
         raise InputError(
-            f"--condition must be a list of numbers such as [0.1, 2], got {text!r:.60}"
+            f"--condition must be a number, or a list of numbers such as [0.1, 2], got {text!r:.60}"
         ) from None

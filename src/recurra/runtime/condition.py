@@ -23,7 +23,7 @@ class Condition:
 
     @classmethod
     def fit(cls, conditions: Any, rows: int) -> Condition:
-        """Learn from the conditions of some texts: a list of labels, or a (texts, K) table of numbers.
+        """Learn from the conditions of some texts: labels, numbers with fractions, or a (texts, K) table of numbers.
 
         Raises DataError where there is not one for each text.
         """
@@ -83,6 +83,8 @@ class Condition:
 
 
 def _is_table(conditions: Any) -> bool:
-    """Whether these are vectors rather than labels."""
+    """Whether these are vectors, or numbers with fractions (vectors of one), rather than labels."""
+    if isinstance(conditions, np.ndarray):
+        return conditions.ndim == 2 or conditions.dtype.kind == "f"
     first = conditions[0] if len(conditions) else ""
-    return np.ndim(conditions) == 2 if isinstance(conditions, np.ndarray) else not np.isscalar(first)
+    return isinstance(first, (float, np.floating)) or not np.isscalar(first)
