@@ -96,7 +96,7 @@ def main() -> None:
             published = {"gru": 5.3e-5, "lstm": 0.164}
         else:
             inputs, targets = copying(rows, steps, chosen.seed + 1)
-            model = rc.Tagger(rc.Network(**options), training, head="softmax", validation=0.1)
+            model = rc.Tagger(rc.Network(**options), training, tags=rc.Tags(head="softmax"), validation=0.1)
             model.fit(inputs, targets, progress="lines")
             loss = min(row["validation_loss"] for row in model.history_.epochs)
             scores = {"cross_entropy": loss, "no_memory": 10 * math.log(8) / (steps + 20)}

@@ -141,6 +141,7 @@ def test_public_names_are_these():
             "Regressor",
             "Signal",
             "Tagger",
+            "Tags",
             "Tokens",
             "Training",
             "Words",

@@ -28,6 +28,7 @@ _HOMES = {
     "Regressor": "recurra.tasks.regressor",
     "Signal": "recurra.data.signal",
     "Tagger": "recurra.tasks.tagger",
+    "Tags": "recurra.tasks.tags",
     "Tokens": "recurra.data.tokens",
     "Training": "recurra.spec",
     "Words": "recurra.data.text",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from recurra.tasks.language_model import LanguageModel
     from recurra.tasks.regressor import Regressor
     from recurra.tasks.tagger import Tagger
+    from recurra.tasks.tags import Tags
 
 
 def __getattr__(name: str) -> Any:

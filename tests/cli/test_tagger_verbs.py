@@ -87,3 +87,17 @@ def test_a_tuned_tagger_is_written_down_as_what_differs_from_a_tagger(changes):
         (changes or {}).get("num_layers", 1),
         True,
     )
+
+
+def test_options_of_tags_are_options_of_the_task(entities, tmp_path, capsys):
+    columns = ["--input", "0", "--target", "-1", "--epochs", "0", "--hidden-size", "4", "-q"]
+    command = ["fit", "tagger", str(entities), *columns, "-o", str(tmp_path / "m")]
+    assert run([*command, "--set", "task.head=softmax", "--set", "task.scheme=none"]) == 0
+    stored = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert stored["options"]["schemes"] == [None]
+    assert not rc.load(tmp_path / "m").head.chain
+    capsys.readouterr()
+    assert run([*command, "--set", "task.hed=crf"]) == 2
+    assert "[task] has no option 'hed'; did you mean 'head'?" in capsys.readouterr().err
+    assert run([*command, "--set", "task.tags=crf"]) == 2
+    assert "[task] has no option 'tags'" in capsys.readouterr().err

@@ -269,3 +269,27 @@ def test_a_swallowed_field_would_be_noticed(monkeypatch):
     monkeypatch.setattr(Run, "dropped", lambda self, flow, *_, **__: flow.values)
     first, training = Network(**SMALL), Training(**QUICK)
     assert outcome(first, training) == outcome(first.replace(input_dropout=0.5), training)
+
+
+TAGS: dict[str, tuple[dict[str, Any], Any]] = {
+    "head": ({}, "softmax"),
+    "scheme": ({"head": "softmax"}, "none"),
+    "illegal": ({}, "repair"),
+    "unlabelled": ({}, "O"),
+}
+
+
+@pytest.mark.parametrize(("name", "base", "value"), rows(rc.Tags, TAGS))
+def test_every_field_of_tags_makes_a_difference(name, base, value):
+    assert base is not None, f"say in this test what {name} must change"
+
+    def learnt(tags: rc.Tags) -> Any:
+        words = [["a", "b", "c"], ["c", "a"]] * 6
+        targets = [["O", "I-x", "O"], ["B-x", "I-x"]] * 6
+        network = Network(**{**SMALL, "num_layers": 1})
+        model = rc.Tagger(network, Training(**QUICK), rc.Tokens(units=3), tags=tags).fit(words, targets)
+        weights = {key: array.tobytes() for key, array in model.parameters_.items()}
+        return weights, model.predictor_.config["schemes"], model.target_.classes
+
+    first = rc.Tags(**{"scheme": "bio", **base})
+    assert learnt(first) != learnt(first.replace(**{name: value}))

@@ -42,7 +42,11 @@ def tagger(**options: Any) -> rc.Tagger:
 
 @pytest.fixture(scope="module")
 def softmax() -> rc.Tagger:
-    return tagger(head="softmax").fit(*sentences(100, 0)).conformal(*sentences(600, 1), coverage=0.9)
+    return (
+        tagger(tags=rc.Tags(head="softmax"))
+        .fit(*sentences(100, 0))
+        .conformal(*sentences(600, 1), coverage=0.9)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_a_tagger_keeps_repairs_or_refuses_what_is_illegal():
     tags = [["I-name", "I-name", "O"], ["O", "B-name"]] * 8
     kept = rc.Tagger(NETWORK, TRAINING).fit(words, tags)
     assert kept.scores(words, tags)["illegal_gold_sequences"] == 8
-    repaired = rc.Tagger(NETWORK, TRAINING, illegal="repair").fit(words, tags)
+    repaired = rc.Tagger(NETWORK, TRAINING, tags=rc.Tags(illegal="repair")).fit(words, tags)
     right = [["B-name", "I-name", "O"], ["O", "B-name"]] * 8
     same = rc.Tagger(NETWORK, TRAINING).fit(words, right)
     assert repaired.predictor_.outputs_of(repaired.predictor_.encode(words)).tobytes() == (
@@ -61,8 +61,8 @@ def test_a_tagger_keeps_repairs_or_refuses_what_is_illegal():
     with pytest.raises(
         DataError, match=r"targets\[\d+\] must follow the rules of bio, got 'I-name' at step 0"
     ):
-        rc.Tagger(NETWORK, TRAINING, illegal="refuse").fit(words, tags)
-    rc.Tagger(NETWORK, TRAINING, illegal="refuse").fit(words, right)
+        rc.Tagger(NETWORK, TRAINING, tags=rc.Tags(illegal="refuse")).fit(words, tags)
+    rc.Tagger(NETWORK, TRAINING, tags=rc.Tags(illegal="refuse")).fit(words, right)
 
 
 def test_a_repaired_tag_may_be_new_and_columns_are_repaired_apart():
@@ -78,4 +78,4 @@ def test_a_repaired_tag_may_be_new_and_columns_are_repaired_apart():
 )
 def test_an_unknown_choice_and_one_without_effect_are_refused(option, words):
     with pytest.raises(SpecError, match=words):
-        rc.Tagger(NETWORK, TRAINING, illegal=option).fit([["a", "b"]] * 8, [["X", "Y"]] * 8)
+        rc.Tagger(NETWORK, TRAINING, tags=rc.Tags(illegal=option)).fit([["a", "b"]] * 8, [["X", "Y"]] * 8)

@@ -80,7 +80,8 @@ class Kept(Callback):
 def test_gradual_unfreezing_begins_with_the_head_and_its_chain(donor, head):
     kept = Kept()
     training = QUICK.replace(epochs=4, unfreeze="gradual", layer_decay=0.5)
-    made = rc.Tagger(None, training, WORDS, head=head, pretrained=donor).fit(*tagged(), callbacks=[kept])
+    made = rc.Tagger(None, training, WORDS, tags=rc.Tags(head=head), pretrained=donor)
+    made.fit(*tagged(), callbacks=[kept])
     layers = made.model_.layers()
     moved = [
         {layers[name] for name, value in after.items() if (value != before[name]).any()}

@@ -59,8 +59,10 @@ def is_legal(tags: list[str]) -> bool:
 
 
 def trained(**options: Any) -> rc.Tagger:
+    """Options of `Tags`, or of the tagger."""
+    tags = rc.Tags(**{name: options.pop(name) for name in rc.Tags.names() if name in options})
     training = rc.Training(epochs=15, learning_rate=0.03, batch_size=16)
-    return rc.Tagger(NET, training, INPUTS, **options)
+    return rc.Tagger(NET, training, INPUTS, tags=tags, **options)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +212,7 @@ def test_a_weight_of_a_tag_is_its_inverse_frequency():
 def test_weights_of_tags_that_can_do_nothing_are_refused(options, targets, message):
     training = rc.Training(epochs=1, class_weight="balanced")
     with pytest.raises(SpecError, match=message):
-        rc.Tagger(NET, training, INPUTS, **options).fit(
+        rc.Tagger(NET, training, INPUTS, tags=rc.Tags(**options)).fit(
             [["a"], ["b"]], targets, validation_data=([["a"]], targets[:1])
         )
 

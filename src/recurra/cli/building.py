@@ -115,17 +115,29 @@ def estimator(task: str, choices: Choices, dataset: Dataset) -> Any:
 
     kinds: dict[str, Any] = {"classifier": Classifier, "regressor": Regressor, "tagger": Tagger}
     kind = kinds[task]
-    known = [n for n in kind._parameter_names() if n not in ("network", "training", "inputs")]
-    for name in choices.task:
-        if name not in known:
-            raise SpecError(f"[task] has no option {name!r}{nearest(name, known)}")
     return kind(
         # None: a network of the task's own, or that of the model that training starts from.
         kind.default("network").replace(**choices.network) if choices.network else None,
         kind.default("training").replace(**choices.training),
         input_spec(choices.input, dataset.kind, {**BY_KIND, "text": kind.text_unit}),
-        **choices.task,
+        **_task_options(kind, choices.task),
     )
+
+
+def _task_options(kind: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a task as its arguments: those of its own specifications are gathered in them."""
+    own = [part for part in kind.parts if part not in ("network", "training", "inputs")]
+    within = {name: part for part in own for name in kind.default(part).names()}
+    plain = [name for name in kind._parameter_names() if name not in kind.parts]
+    made: dict[str, Any] = {part: kind.default(part) for part in own}
+    for name, value in chosen.items():
+        if name in within:
+            made[within[name]] = made[within[name]].replace(**{name: value})
+        elif name in plain:
+            made[name] = value
+        else:
+            raise SpecError(f"[task] has no option {name!r}{nearest(name, (*plain, *within))}")
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)

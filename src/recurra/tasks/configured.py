@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from recurra.errors import SpecError, nearest
 from recurra.spec import Network, Spec, Training
@@ -15,6 +15,9 @@ SPEC_PARTS: Mapping[str, type[Spec]] = {"network": Network, "training": Training
 class Configured:
     """Base of the estimators. The constructor stores what it is given, under the same names."""
 
+    parts: ClassVar[tuple[str, ...]] = ("network", "training", "inputs")
+    """The arguments that are specifications."""
+
     @classmethod
     def _parameter_names(cls) -> list[str]:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
@@ -23,7 +26,7 @@ class Configured:
         """Constructor arguments; with `deep` also those of the specifications as `network__hidden_size`."""
         found = {name: getattr(self, name) for name in self._parameter_names()}
         if deep:
-            for part in ("network", "training", "inputs"):
+            for part in self.parts:
                 spec = self._spec(part)
                 for name in spec.names() if spec is not None else ():
                     found[f"{part}__{name}"] = getattr(spec, name)
@@ -58,7 +61,7 @@ class Configured:
             raise SpecError(
                 f"{part} must be a specification such as {part.title()}(...), got {type(given).__name__}"
             )
-        return given if given is not None or part not in SPEC_PARTS else self.default(part)
+        return given if given is not None or part == "inputs" else self.default(part)
 
     @classmethod
     def default(cls, part: str) -> Spec:

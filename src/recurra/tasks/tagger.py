@@ -13,7 +13,6 @@ from recurra.data.encoder import Encoder, InputSpec, truncated
 from recurra.data.step_targets import StepLabels, StepNumbers, are_numbers, check_steps
 from recurra.data.tokens import TokenEncoder, Tokens
 from recurra.data.vectors import Vectors, read_vectors
-from recurra.decoding.tags import SCHEMES, scheme_of
 from recurra.errors import SpecError, nearest
 from recurra.graph.chain import Chain
 from recurra.ragged import Array, Ragged
@@ -22,7 +21,7 @@ from recurra.runtime.predictor import Head, Predictor
 from recurra.runtime.tagger import TaggerPredictor
 from recurra.spec import Network, Spec, Training
 from recurra.tasks.estimator import SequenceEstimator
-from recurra.tasks.illegal_tags import ILLEGAL, lawful
+from recurra.tasks.illegal_tags import lawful
 from recurra.tasks.materials import Materials
 from recurra.tasks.pretrained import WORD_TABLE, grown, widened_network, with_words_of
 from recurra.tasks.problem import Examples, SupervisedProblem
@@ -36,16 +35,14 @@ from recurra.tasks.step_problem import (
     numbers_loss,
     step_weights,
 )
-
-HEADS = ("auto", "softmax", "crf")
-NONE = "none"
-"""No rules: any tag may follow any."""
+from recurra.tasks.tags import Tags
 
 DEFAULTS: Mapping[str, Spec] = {
     "network": Network(
         bidirectional=True, num_layers=1, hidden_size=128, input_dropout=0.33, output_dropout=0.33
     ),
     "training": Training(epochs="auto", learning_rate=0.004, schedule="one_cycle", sequence_length=None),
+    "tags": Tags(),
 }
 
 
@@ -60,15 +57,8 @@ class Tagger(SequenceEstimator):
         make about 2,000 steps).
     inputs: input spec; None gives `Tokens` (words beside their characters) for texts and lists of words, else by
         the data. A text is cut into words and needs as many tags.
-    head: "crf" (linear chain: tags know their neighbours), "softmax" (each step by itself), or "auto": "crf" where
-        the tags mark spans (B-, I-), else "softmax". Of numbers: "auto".
-    scheme: rules of span tags that no answer ever breaks: "bio", "iob", "bioes", "bilou", "none", or "auto": as the
-        names of the tags tell.
-    illegal: what becomes of span tags that break the rules of their scheme in the data that are learnt from: "keep"
-        (they are learnt as they are), "repair" (the tags of the spans that `conlleval` reads in them), or "refuse" (a
-        DataError). Scores are always taken of the tags as given.
-    unlabelled: the text that stands in targets for a tag that is not given; None and "" always do. Nothing is
-        learnt from such a step, and it is not scored.
+    tags: how labels are read, learnt and chosen: `Tags(head="crf", scheme=..., illegal=..., unlabelled=...)`; None:
+        `Tags()`, by the tags themselves.
     vectors: file of pretrained word vectors (`recurra.data.vectors`: .txt, .vec, .bin) that the words of the
         vocabulary start from; they are trained further. None: drawn at random. It decides about embedding_size.
     loss: of numbers: "squared", "absolute" or "huber"; None gives "squared". Refused for labels.
@@ -83,6 +73,7 @@ class Tagger(SequenceEstimator):
 
     task = "tagger"
     text_unit = "tokens"
+    parts = (*SequenceEstimator.parts, "tags")
     pooling = None
     _estimator_type: ClassVar[str] = "tagger"
     _problem_class: ClassVar[type[SupervisedProblem]] = StepProblem
@@ -93,10 +84,7 @@ class Tagger(SequenceEstimator):
         training: Training | None = None,
         inputs: InputSpec | None = None,
         *,
-        head: str = "auto",
-        scheme: str = "auto",
-        illegal: str = "keep",
-        unlabelled: str | None = None,
+        tags: Tags | None = None,
         vectors: str | None = None,
         loss: str | None = None,
         validation: float = 0.1,
@@ -105,10 +93,7 @@ class Tagger(SequenceEstimator):
         self.network = network
         self.training = training
         self.inputs = inputs
-        self.head = head
-        self.scheme = scheme
-        self.illegal = illegal
-        self.unlabelled = unlabelled
+        self.tags = tags
         self.vectors = vectors
         self.loss = loss
         self.validation = validation
@@ -190,35 +175,34 @@ class Tagger(SequenceEstimator):
             return StepNumbers.fit(targets)
         if self.loss is not None:
             raise SpecError(f"loss={self.loss!r} has no effect on labels; leave it out")
-        made = StepLabels.fit(targets, self.unlabelled)
-        auto = self.scheme == "auto"
-        self.schemes_ = tuple(
-            scheme_of(tags) if auto else None if self.scheme == NONE else self.scheme for tags in made.classes
-        )
-        spans = any(scheme is not None for scheme in self.schemes_)
-        self.chained_ = self.head == "crf" or (self.head == "auto" and spans)
-        if self.illegal != "keep" and not spans:
-            raise SpecError(f"illegal={self.illegal!r} has no effect on tags without a scheme; leave it out")
+        tags = self._tags
+        made = StepLabels.fit(targets, tags.unlabelled)
+        self.schemes_ = tuple(tags.scheme_for(names) for names in made.classes)
+        self.chained_ = tags.chained(self.schemes_)
+        if tags.illegal == "keep":
+            return made
+        if all(scheme is None for scheme in self.schemes_):
+            raise SpecError(f"illegal={tags.illegal!r} has no effect on tags without a scheme; leave it out")
         # Repaired tags may be others: a B where training had an I alone.
-        return made if self.illegal == "keep" else StepLabels.fit(self._lawful(targets), self.unlabelled)
+        return StepLabels.fit(self._lawful(targets), tags.unlabelled)
+
+    @property
+    def _tags(self) -> Tags:
+        tags = self._spec("tags")
+        assert isinstance(tags, Tags)
+        return tags
 
     def _check(self) -> None:
-        known_texts = {"head": HEADS, "scheme": ("auto", *SCHEMES, NONE), "illegal": ILLEGAL}
-        for name, known in known_texts.items():
-            given = getattr(self, name)
-            if given not in known:
-                raise SpecError(
-                    f"{name} must be one of {', '.join(known)}, got {given!r}{nearest(given, known)}"
-                )
         if self.loss is not None and self.loss not in LOSSES:
             raise SpecError(
                 f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}{nearest(self.loss, LOSSES)}"
             )
 
     def _check_numbers(self) -> None:
-        for name, plain in (("head", "auto"), ("scheme", "auto"), ("illegal", "keep"), ("unlabelled", None)):
-            if getattr(self, name) != plain:
-                raise SpecError(f"{name}={getattr(self, name)!r} has no effect on numbers; leave it out")
+        for name in Tags.names():
+            given = getattr(self._tags, name)
+            if given != getattr(Tags(), name):
+                raise SpecError(f"{name}={given!r} has no effect on numbers; leave it out")
 
     def _outputs(self) -> int:
         return int(self.target_.width) if self.numeric_ else sum(self.target_.sizes)
@@ -228,7 +212,7 @@ class Tagger(SequenceEstimator):
         return Head(outputs=self._outputs(), pooling=None, static=scaler, chain=chain)
 
     def _lawful(self, targets: Any) -> Any:
-        return lawful(targets, self.schemes_, self.illegal, self.unlabelled)
+        return lawful(targets, self.schemes_, self._tags.illegal, self._tags.unlabelled)
 
     def _encode(self, held: Materials) -> Examples:
         made = super()._encode(replace(held, targets=self._lawful(held.targets)))
@@ -342,8 +326,7 @@ class Tagger(SequenceEstimator):
         made = cls(
             predictor.network,
             inputs=predictor.encoder.spec,
-            head=head,
-            unlabelled=None if numeric else predictor.target.unlabelled,
+            tags=Tags(head=head, unlabelled=None if numeric else predictor.target.unlabelled),
             loss=predictor.config["loss"],
         )
         made.numeric_, made.schemes_ = numeric, schemes
