@@ -37,7 +37,7 @@ STEPS = 12
 
 def tagger() -> Any:
     small = rc.Tokens(min_count=1, character_size=4, units=3, affixes=1)
-    return rc.Tagger(NET, QUICK, small, head="crf").fit(*spans(40))
+    return rc.Tagger(NET, QUICK, small, tags=rc.Tags(head="crf")).fit(*spans(40))
 
 
 def language_model() -> Any:
