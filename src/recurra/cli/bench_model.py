@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from recurra.cli.output import print_json, say
-from recurra.errors import InputError
 
 
 def bench_bundle(
@@ -26,7 +25,7 @@ def bench_bundle(
 ) -> None:
     """Measure, show or print, and fail where an engine in float32 answers otherwise."""
     from recurra import kernels
-    from recurra.cli.reading import read_like_training
+    from recurra.cli.reading import sequences_like_training
     from recurra.kernels.engines import thread_count
     from recurra.runtime import load
     from recurra.runtime.bench import UnequalError, models
@@ -34,12 +33,7 @@ def bench_bundle(
 
     checked_case(case)
     predictor = load(target)
-    if predictor.task == "tagger":
-        raise InputError(
-            f"bench compares engines on models with one answer per sequence; {target} is a tagger"
-        )
-    dataset = read_like_training(predictor, data, reading) if data else None
-    inputs, static = (None, None) if dataset is None else (dataset.inputs, dataset.static)
+    inputs, static = sequences_like_training(predictor, data, reading) if data else (None, None)
     with thread_count(threads or kernels.get_num_threads()):
         outcome = models.bench_model(predictor, inputs, static, seconds=seconds, only=only, say=say)
     best = models.winner(outcome, case)

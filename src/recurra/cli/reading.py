@@ -70,3 +70,15 @@ def _numbers(item: Any, position: int) -> Any:
             f"line {position}: this model reads lists of numbers, got {str(item)[:40]!r}"
         ) from None
     return values if values.ndim == 2 else values.reshape(-1, 1)
+
+
+def sequences_like_training(
+    predictor: Any, data: Sequence[str], reading: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """The sequences of files, read as in training, and their features per sequence; texts for a language model."""
+    if predictor.task == "language_model":
+        from recurra.cli.corpora import texts_like_training
+
+        return texts_like_training(predictor, data, reading), None
+    dataset = read_like_training(predictor, data, reading)
+    return dataset.inputs, dataset.static

@@ -32,20 +32,13 @@ def verify(
     ] = True,
 ) -> None:
     """Check what is promised: alone = batch = permuted = streamed, bit for bit; = torch and ONNX Runtime."""
-    from recurra.cli.reading import read_like_training
+    from recurra.cli.reading import sequences_like_training
     from recurra.runtime import load
     from recurra.runtime.verify import verify as verified
 
     predictor = under(load(model), condition)
-    if data and predictor.task == "language_model":
-        from recurra.cli.corpora import texts_like_training
-
-        result = verified(predictor, texts_like_training(predictor, data, chosen.data))
-    elif data:
-        dataset = read_like_training(predictor, data, chosen.data)
-        result = verified(predictor, dataset.inputs, dataset.static)
-    else:
-        result = verified(predictor)
+    inputs, static = sequences_like_training(predictor, data, chosen.data) if data else (None, None)
+    result = verified(predictor, inputs, static)
     if store and condition is None:
         _keep(model, result)
     if json_output:

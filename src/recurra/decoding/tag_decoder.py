@@ -96,13 +96,18 @@ class TagDecoder:
             yield np.ascontiguousarray(scores[:, begin : begin + len(tags)]), chain, rules
             begin += len(tags)
 
+    def ruled(self) -> list[Scores]:
+        """Transitions, start and end of each column, with the rules; all zeros where there is nothing of either."""
+        columns = zip(self.chains, self.rules, self.classes, strict=True)
+        return [_ruled(chain, rules, len(tags)) for chain, rules, tags in columns]
+
     def to_record(self) -> dict[str, Any]:
         """As plain values that any program can decode by; of a pair that may not be, the score is None."""
         columns = []
-        for tags, scheme, chain, rules in zip(
-            self.classes, self.schemes, self.chains, self.rules, strict=True
+        for tags, scheme, chain, ruled in zip(
+            self.classes, self.schemes, self.chains, self.ruled(), strict=True
         ):
-            parts = zip(("transitions", "start", "end"), _ruled(chain, rules, len(tags)), strict=True)
+            parts = zip(("transitions", "start", "end"), ruled, strict=True)
             scores = {name: _null_where_never(part.tolist()) for name, part in parts}
             columns.append({"classes": list(tags), "scheme": scheme, "learnt": chain is not None, **scores})
         return {"by": "Viterbi", "columns": columns}

@@ -28,6 +28,7 @@ from recurra.runtime.kept import ANSWERS, read_answers
 from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.predictor import Predictor
 from recurra.runtime.sample import Sample, given_sample, made_sample, pieces_of
+from recurra.runtime.tagger import TaggerPredictor
 from recurra.runtime.torch_parity import torch_outputs, torch_refused
 
 TOLERANCE = 1e-5
@@ -344,13 +345,9 @@ class Work:
             return
         yield self._close("recurra = torch.nn", torch_outputs(self.predictor, self.batch, self.static))
 
-    def _said(self, outputs: Array) -> Array:
-        """What the model answers, for what leaves it for the whole sample."""
-        return said(self.predictor, outputs)
-
     def _close(self, name: str, outputs: Array) -> Check:
-        expected = self._said(np.asarray(outputs, dtype=np.float32))
-        difference = distance(self._said(self.outputs), expected)
+        expected = said(self.predictor, np.asarray(outputs, dtype=np.float32))
+        difference = distance(said(self.predictor, self.outputs), expected)
         allowed = ALLOWED[self.predictor.precision]
         return Check(name=name, passed=difference <= allowed, difference=difference, tolerance=allowed)
 
@@ -381,8 +378,10 @@ class Work:
 
 def said(predictor: Predictor, outputs: Array) -> Array:
     """What a model answers, for its (S, outputs): probabilities where it gives any, else the numbers themselves."""
-    made = getattr(predictor, "probabilities", None)
     answers: Array = np.ascontiguousarray(outputs)
+    if isinstance(predictor, TaggerPredictor):
+        return answers if predictor.numeric else predictor.shares_by_step(answers)
+    made = getattr(predictor, "probabilities", None)
     return answers if made is None else made(answers)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from recurra.ragged import Array
 from recurra.runtime.sample import pieces_of
-from recurra.runtime.tagger import TaggerPredictor
 from recurra.runtime.verify import EVERY_STEP, Check, Work
 
 
@@ -27,13 +26,6 @@ class StepWork(Work):
 
     def _answers(self, outputs: Array) -> Array:
         return np.ascontiguousarray(outputs)
-
-    def _said(self, outputs: Array) -> Array:
-        """Probabilities of the tags of every step by itself, or standardised numbers."""
-        predictor = self.predictor
-        if isinstance(predictor, TaggerPredictor) and not predictor.numeric:
-            return predictor.shares_by_step(outputs)
-        return super()._said(outputs)
 
     def _streamed_checks(self, rows: Array) -> Iterator[Check]:
         lengths = self.batch.lengths

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recurra.ragged import Array
 from recurra.runtime.export.probes import Probe
 from recurra.runtime.predictor import Predictor
+from recurra.runtime.tagger import TaggerPredictor
 
 Answering = Callable[[], Array]
 """A call that answers a batch which is in the engine's own form already: (S, outputs) before softmax or unscaling."""
@@ -23,7 +25,7 @@ class Contender:
 
     batch: makes a batch ready; walk: begins a sequence anew, None where the engine has no steps; file_bytes: what
     the engine needs on disk; start: arguments of a Python that loads the model and answers once; note: what a
-    reader must know.
+    reader must know; decided: makes a batch ready that is answered down to its tags, timed in place of `batch`.
     """
 
     engine: str
@@ -33,11 +35,17 @@ class Contender:
     file_bytes: int
     start: Sequence[str]
     note: str = ""
+    decided: Callable[[Probe], Callable[[], Any]] | None = None
 
     @property
     def name(self) -> str:
         """Engine and precision."""
         return f"{self.engine} {self.precision}"
+
+
+def tags_decided(predictor: Predictor) -> bool:
+    """Whether answers are tags that are chosen together: then choosing them is timed, too."""
+    return isinstance(predictor, TaggerPredictor) and predictor.tags_depend_on_neighbours
 
 
 def start_program(name: str) -> str:

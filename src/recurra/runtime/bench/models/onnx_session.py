@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,14 @@ import numpy as np
 from recurra import kernels
 from recurra.ragged import Array
 from recurra.runtime.bench.engines.engine import LeftOutError, needed
-from recurra.runtime.bench.models.contender import Answering, Contender, Walking, encoder_bytes, start_program
+from recurra.runtime.bench.models.contender import (
+    Answering,
+    Contender,
+    Walking,
+    encoder_bytes,
+    start_program,
+    tags_decided,
+)
 from recurra.runtime.export.answers import answer_of
 from recurra.runtime.export.graphs import OUT, batch_graph, step_graph
 from recurra.runtime.export.probes import Probe, batch_feed, step_feed
@@ -60,10 +67,12 @@ def _contender(predictor: Predictor, place: Path, feed: Path, precision: str) ->
     if not predictor.network.bidirectional:
         steps = _Session(shrink(step_graph(predictor).SerializeToString()), threads=1)
         walk = partial(_walk, predictor, steps)
+    session = _Session(content)
     return Contender(
         engine="onnxruntime",
         precision=precision,
-        batch=partial(_batch, predictor, _Session(content)),
+        batch=partial(_batch, predictor, session),
+        decided=partial(_decided, predictor, session) if tags_decided(predictor) else None,
         walk=walk,
         file_bytes=len(content) + encoder_bytes(predictor),
         start=(start_program("onnx_start"), str(file), str(feed), str(kernels.get_num_threads())),
@@ -86,7 +95,17 @@ def _quantized(model: bytes) -> bytes:
 
 def _batch(predictor: Predictor, session: _Session, probe: Probe) -> Answering:
     feed, wanted, run = batch_feed(predictor, probe), [answer_of(predictor).before], session.held.run
-    return lambda: run(wanted, feed)[0]
+    if not answer_of(predictor).per_step:
+        return lambda: run(wanted, feed)[0]
+    lengths = probe.batch.lengths
+    real = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
+    return lambda: run(wanted, feed)[0][real]
+
+
+def _decided(predictor: Any, session: _Session, probe: Probe) -> Callable[[], Any]:
+    """As the README of an export says: its scores, decoded outside of the graph."""
+    answer = _batch(predictor, session, probe)
+    return lambda: predictor.codes(answer(), probe.batch.offsets)
 
 
 def _walk(predictor: Predictor, session: _Session, probe: Probe) -> Walking:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from recurra.kernels.weights import PRECISIONS
 from recurra.ragged import Array
-from recurra.runtime.bench.models.contender import Answering, Contender, Walking, start_program
+from recurra.runtime.bench.models.contender import Answering, Contender, Walking, start_program, tags_decided
 from recurra.runtime.export.probes import Probe
 from recurra.runtime.predictor import Predictor
 from recurra.runtime.quantize import loaded_bytes, quantized, save_quantized
@@ -32,11 +33,16 @@ def contenders(predictor: Predictor, place: Path, inputs: Path) -> Iterator[Cont
             walk=None if predictor.network.bidirectional else partial(_walk, model),
             file_bytes=loaded_bytes(folder),
             start=(start_program("recurra_start"), str(folder), str(inputs)),
+            decided=partial(_decided, model) if tags_decided(model) else None,
         )
 
 
 def _batch(model: Predictor, probe: Probe) -> Answering:
     return partial(model.outputs_of, probe.batch, probe.static)
+
+
+def _decided(model: Any, probe: Probe) -> Callable[[], Any]:
+    return lambda: model.codes(model.outputs_of(probe.batch, probe.static), probe.batch.offsets)
 
 
 def _walk(model: Predictor, probe: Probe) -> Walking:

@@ -20,6 +20,7 @@ from recurra.runtime.bench.models.cold import ColdStart, cold_starts, write_inpu
 from recurra.runtime.bench.models.contender import Contender
 from recurra.runtime.bench.models.outcome import STREAM, Outcome, Row
 from recurra.runtime.bench.models.workload import Workload, workload
+from recurra.runtime.export.probes import Probe
 from recurra.runtime.predictor import Predictor
 from recurra.runtime.verify import distance, said
 
@@ -134,7 +135,7 @@ def _differences(predictor: Predictor, contender: Contender, work: Workload) -> 
         yield _apart(predictor, found, predictor.outputs_of(probe.batch, probe.static))
     if contender.walk is None:
         return
-    steps = min(STEPS, len(np.asarray(work.walk.batch.values)))
+    steps = min(STEPS, int(work.walk.batch.offsets[-1]))
     advance, stepping = contender.walk(work.walk), predictor.stepping()
     for t in range(steps):
         stepping.extend(stepping.enter(work.walk.batch.span(t, t + 1)), 0)
@@ -173,7 +174,8 @@ def _call(contender: Contender, work: Workload, kind: int | str) -> Callable[[],
     """A call that answers the next of the batches, or takes the next step."""
     if kind == STREAM:
         return None if contender.walk is None else _stepper(contender, work)
-    ready = [contender.batch(probe) for probe in work.batches[int(kind)]]
+    making: Callable[[Probe], Callable[[], Any]] = contender.decided or contender.batch
+    ready = [making(probe) for probe in work.batches[int(kind)]]
     at = -1
 
     def call() -> Any:
@@ -186,7 +188,7 @@ def _call(contender: Contender, work: Workload, kind: int | str) -> Callable[[],
 
 def _stepper(contender: Contender, work: Workload) -> Callable[[], Any]:
     assert contender.walk is not None
-    begin, steps = contender.walk, min(STEPS, len(np.asarray(work.walk.batch.values)))
+    begin, steps = contender.walk, min(STEPS, int(work.walk.batch.offsets[-1]))
     advance, at = begin(work.walk), -1
 
     def call() -> Any:

@@ -5,19 +5,27 @@ from __future__ import annotations
 import importlib.util
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from recurra import kernels
 from recurra.graph.head import Dense, TiedDense
 from recurra.graph.recur import Recur
+from recurra.graph.spell import WORDS, Spell
 from recurra.ragged import Array
 from recurra.runtime.bench.engines.engine import LeftOutError, needed
-from recurra.runtime.bench.models.contender import Answering, Contender, Walking, encoder_bytes, start_program
+from recurra.runtime.bench.models.contender import (
+    Answering,
+    Contender,
+    Walking,
+    encoder_bytes,
+    start_program,
+    tags_decided,
+)
 from recurra.runtime.export.probes import Probe, batch_feed, step_feed
 from recurra.runtime.predictor import Predictor
 from recurra.runtime.torch_parity import torch_refused
@@ -64,6 +72,7 @@ def _contender(torch: Any, predictor: Predictor, place: Path, feed: Path, precis
         precision=precision,
         batch=partial(_batch, torch, predictor, network),
         walk=walk,
+        decided=partial(_decided, torch, predictor, network, program) if tags_decided(predictor) else None,
         file_bytes=file.stat().st_size + encoder_bytes(predictor),
         start=(start_program(PROGRAM), str(facts), str(file), precision, str(feed), threads),
     )
@@ -95,6 +104,7 @@ def description(predictor: Predictor) -> dict[str, Any]:
             name: list(array.shape)
             for name, array in _tables(predictor).items()
         },
+        "spelt": _spelt_sizes(predictor),
         "pooling": predictor.head.pooling,
         "static": 0 if predictor.head.static is None else len(predictor.head.static.names),
         "outputs": predictor.head.outputs,
@@ -105,21 +115,39 @@ def _tables(predictor: Predictor) -> dict[str, Array]:
     """Embedding tables by the name of the input that they read."""
     if predictor.encoder.kind == "tokens":
         return {"ids": predictor.parameters["embed.table"]}
+    first = predictor.model.nodes[0]
+    if isinstance(first, Spell):
+        slots = {slot: f"{first.affixes.name}.table.{slot}" for slot in first.affixes.vocabularies}
+        named = {WORDS: f"{first.words.name}.table", **slots}
+        return {column: predictor.parameters[name] for column, name in named.items()}
     columns = predictor.encoder.vocabularies
     return {f"ids.{column}": predictor.parameters[f"embed.table.{column}"] for column in columns}
+
+
+def _spelt_sizes(predictor: Predictor) -> list[int] | None:
+    """Characters, numbers per character, and units of what reads them; None where words are not spelt."""
+    first = predictor.model.nodes[0]
+    if not isinstance(first, Spell):
+        return None
+    return [first.characters.vocabulary, first.characters.size, first.reader.network.hidden_size]
 
 
 def _weights(torch: Any, predictor: Predictor, network: Any) -> dict[str, Any]:
     """Our parameters by the names of the network."""
     ours = dict(predictor.parameters)
-    node, head = predictor.model.node(Recur).name, cast("Dense | TiedDense", predictor.model.nodes[-1])
+    node, first = predictor.model.node(Recur).name, predictor.model.nodes[0]
+    head = next(each for each in predictor.model.nodes[::-1] if isinstance(each, (Dense, TiedDense)))
     named = {f"tables.{i}.weight": table for i, table in enumerate(_tables(predictor).values())}
     named |= {"head.weight": ours[head.matrix], "head.bias": ours[f"{head.name}.bias"]}
     if predictor.head.pooling == "attention":
         named |= {f"score.{part}": ours[f"pool.{part}"] for part in ("weight", "bias")}
         named["query.weight"] = ours["pool.query"]
+    if isinstance(first, Spell):
+        named["letters.weight"] = ours[f"{first.characters.name}.table"]
     for name in network.state_dict():
-        if name.startswith("stack."):
+        if name.startswith("reader.") and isinstance(first, Spell):
+            named[name] = ours[f"{first.reader.name}.{name.removeprefix('reader.')}"]
+        elif name.startswith("stack."):
             named[name] = ours[f"{node}.{name.removeprefix('stack.')}"]
         elif name in ("h0", "c0"):
             places = predictor.model.node(Recur).places()
@@ -129,11 +157,34 @@ def _weights(torch: Any, predictor: Predictor, network: Any) -> dict[str, Any]:
 
 def _batch(torch: Any, predictor: Predictor, network: Any, probe: Probe) -> Answering:
     feed = {name: torch.from_numpy(np.array(x)) for name, x in batch_feed(predictor, probe).items()}
+    real = None
+    if predictor.head.pooling is None:
+        lengths = probe.batch.lengths
+        real = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
 
     def answer() -> Array:
         with torch.inference_mode():
             found: Array = network(feed).numpy()
-            return found
+            return found if real is None else found[real]
+
+    return answer
+
+
+def _decided(torch: Any, predictor: Any, network: Any, program: Any, probe: Probe) -> Callable[[], Any]:
+    """Tags by the usual walk over padded steps, in torch; rules stand in the transitions."""
+    feed = {name: torch.from_numpy(np.array(x)) for name, x in batch_feed(predictor, probe).items()}
+    sizes = list(predictor.target.sizes)
+    chains = [[torch.from_numpy(np.array(part)) for part in chain] for chain in predictor.decoder.ruled()]
+    apart = not predictor.head.chain
+
+    def answer() -> Any:
+        with torch.inference_mode():
+            parts = network(feed).split(sizes, dim=-1)
+            scores = [part.log_softmax(-1) for part in parts] if apart else parts
+            return [
+                program.best_paths(torch, part, feed["lengths"], chain)
+                for part, chain in zip(scores, chains, strict=True)
+            ]
 
     return answer
 

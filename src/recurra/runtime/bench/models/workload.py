@@ -28,7 +28,7 @@ class Workload:
 
     batches: Mapping[int, list[Probe]]
     walk: Probe
-    first: str | None
+    first: str | list[str] | None
     lengths: Array
     made: bool
 
@@ -63,6 +63,11 @@ def workload(predictor: Predictor, inputs: Any = None, static: Any = None, seed:
     )
 
 
-def _first_text(sample: Sample, usable: Array) -> str | None:
+def _first_text(sample: Sample, usable: Array) -> str | list[str] | None:
     first = sample.inputs[int(usable[0])] if isinstance(sample.inputs, list) else None
-    return first if isinstance(first, str) and sample.static is None else None
+    if sample.static is not None:
+        return None
+    if isinstance(first, str):
+        return first
+    words = isinstance(first, (list, tuple)) and all(isinstance(word, str) for word in first)
+    return [str(word) for word in first] if words and first is not None else None

@@ -29,6 +29,10 @@ def network(torch: Any, shape: dict[str, Any]) -> Any:
             if shape["pooling"] == "attention":
                 self.score, self.query = nn.Linear(width, width), nn.Linear(width, 1, bias=False)
             self.head = nn.Linear(width + shape["static"], shape["outputs"])
+            if shape["spelt"]:
+                letters, size, units = shape["spelt"]
+                self.letters = nn.Embedding(letters, size)
+                self.reader = nn.LSTM(size, units, batch_first=True, bidirectional=True)
             if shape["learnt"]:
                 self.h0 = nn.Parameter(torch.zeros(places, shape["hidden"]))
                 if shape["cell"] == "lstm":
@@ -37,7 +41,21 @@ def network(torch: Any, shape: dict[str, Any]) -> Any:
         def entered(self, feed: dict[str, Any]) -> Any:
             parts = [feed["features"]] if shape["features"] else []
             parts += [table(feed[name]) for name, table in zip(shape["tables"], self.tables)]  # noqa: B905
+            parts += [self.spelt(feed)] if shape["spelt"] else []
             return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+        def spelt(self, feed: dict[str, Any]) -> Any:
+            """The two final states of an LSTM over the characters of every word; a word without any gets zeros."""
+            counts, letters = feed["word_lengths"], feed["characters"]
+            if "lengths" in feed:
+                counts = counts * (torch.arange(counts.shape[1]) < feed["lengths"][:, None])
+            flat, rows = counts.reshape(-1), letters.reshape(-1, letters.shape[-1])
+            packed = nn.utils.rnn.pack_padded_sequence(
+                self.letters(rows), flat.clamp(min=1), batch_first=True, enforce_sorted=False
+            )
+            hidden = self.reader(packed)[1][0]
+            final = torch.cat([hidden[0], hidden[1]], dim=-1) * (flat > 0)[:, None]
+            return final.reshape(*counts.shape, -1)
 
         def begun(self, rows: int) -> Any:
             if not shape["learnt"]:
@@ -57,6 +75,8 @@ def network(torch: Any, shape: dict[str, Any]) -> Any:
             else:
                 y, last = self.stack(x, self.begun(len(x)))
                 final = y[torch.arange(len(x)), lengths - 1]
+            if shape["pooling"] is None:
+                return self.head(y)
             return self.answered(self.pooled(y, final, lengths), feed)
 
         def pooled(self, y: Any, final: Any, lengths: Any) -> Any:
@@ -77,7 +97,7 @@ def network(torch: Any, shape: dict[str, Any]) -> Any:
             state, gathered, count = (self.begun(1), None, 0) if held is None else held
             y, state = self.stack(self.entered(feed)[:, None], state)
             y, count = y[:, 0], count + 1
-            if shape["pooling"] == "last":
+            if shape["pooling"] in ("last", None):
                 return self.answered(y, feed), (state, None, count)
             if shape["pooling"] == "mean":
                 gathered = y if gathered is None else gathered + y
@@ -91,6 +111,25 @@ def network(torch: Any, shape: dict[str, Any]) -> Any:
             return self.answered(gathered[1] / gathered[0], feed), (state, gathered, count)
 
     return Network()
+
+
+def best_paths(torch: Any, scores: Any, lengths: Any, chain: Any) -> Any:
+    """(B, T) the best tags by Viterbi, step by step over a padded batch (B, T, L) and its mask, as it is usual."""
+    transitions, start, end = chain
+    rows, steps = torch.arange(len(scores)), scores.shape[1]
+    best, back = start + scores[:, 0], []
+    for t in range(1, steps):
+        through = best[:, :, None] + transitions
+        highest, before = through.max(dim=1)
+        best = torch.where((t < lengths)[:, None], highest + scores[:, t], best)
+        back.append(before)
+    tags = torch.zeros(scores.shape[:2], dtype=torch.int64)
+    tag = (best + end).argmax(dim=1)
+    for t in range(steps - 1, -1, -1):
+        tags[:, t] = torch.where(t < lengths, tag, 0)
+        if t:
+            tag = torch.where(t < lengths, back[t - 1][rows, tag], tag)
+    return tags
 
 
 def in_int8(torch: Any, made: Any) -> Any:
