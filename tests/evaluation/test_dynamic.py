@@ -44,6 +44,15 @@ def test_no_token_is_foretold_by_a_model_that_has_seen_it():
     assert_noticed(learns_before_it_scores(), check_no_token_is_foretold_by_a_model_that_has_seen_it)
 
 
+def test_nothing_can_be_learnt_from_a_text_of_chance():
+    """Characters drawn alike cost ln K nats each, whatever is learnt on the way: less would be knowing the future."""
+    model = writer(scale=1.0, ends=False)
+    letters = sorted(set(TEXT))
+    text = "".join(np.random.default_rng(0).choice(letters, 600))
+    found = dynamic_log_probabilities(model, [text], [TEXT], HOW.replace(learning_rate=3e-3))
+    assert -np.mean(found.values) > np.log(len(letters))
+
+
 def test_a_text_that_repeats_itself_is_learnt():
     model = writer(scale=1.0, ends=False)
     found = dynamic_log_probabilities(model, [TEXT], [TEXT], HOW.replace(learning_rate=3e-3))

@@ -132,6 +132,10 @@ def test_resume_equals_uninterrupted_with_averaged_weights(
     check_resumed(tmp_path, training, stops)
 
 
+def test_resume_between_the_windows_of_a_sequence_with_averaged_weights(tmp_path: Path) -> None:
+    check_resumed(tmp_path, EXPONENTIAL, [2, 3, 1], window=2)
+
+
 @pytest.mark.parametrize(("lost", "stops"), [("average", [45]), ("scores", [12])])
 def test_the_resume_test_fails_where_the_average_is_not_restored(
     tmp_path: Path, lost: str, stops: list[int]
