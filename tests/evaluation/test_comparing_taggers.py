@@ -204,3 +204,11 @@ def test_a_comparison_of_taggers_of_spans_ends_in_a_verdict_and_a_report(tmp_pat
     best = outcome.row("lstm")
     assert found["span_f1"] == best.seeds[best.best_seed]["span_f1"]
     assert found["accuracy"] == pytest.approx(best.seeds[best.best_seed]["accuracy"])
+
+
+def test_baselines_are_told_how_many_epochs_the_data_ask_for():
+    """Their costs are set beside those of the networks, which read few sentences more often."""
+    parts = divided(*sentences(60))
+    asked = rc.Tagger(NETWORK, TRAINING.replace(epochs="auto"))
+    setting = setting_of(asked, blank(asked, parts))
+    assert setting.training.epochs == TRAINING.replace(epochs="auto").planned(40).epochs == 40
