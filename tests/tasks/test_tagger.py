@@ -279,6 +279,21 @@ def test_alternatives_begin_with_what_is_predicted_and_are_legal(chained, tagger
     assert first["labels"] == ["NOUN"] != second["labels"]
 
 
+def test_steps_beyond_the_most_that_are_read_are_not_scored():
+    inputs, targets = sentences(30)
+    model = rc.Tagger(NET, rc.Training(epochs=1), rc.Tokens(max_length=3)).fit(inputs, targets)
+    assert [len(row) for row in model.predict(inputs)] == [min(len(row), 3) for row in inputs]
+    cut = [row[:3] for row in inputs], [row[:3] for row in targets]
+    assert model.scores(inputs, targets) == model.scores(*cut)
+    assert [len(row) for row in model.conformal(inputs, targets).predict_set(inputs)] == [
+        len(row) for row in cut[0]
+    ]
+    with pytest.raises(
+        DataError, match=r"targets\[0\] must have one entry per step of its sequence \(3\), got 2"
+    ):
+        model.scores([["a", "b", "c", "d"]], [["DET", "DET"]])
+
+
 def test_records_tell_where_words_stand(tagger):
     (record,) = tagger.predictor_.records(["el gato, comi"])
     found = [(step["text"], step["begin"], step["end"]) for step in record["steps"]]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurra import kernels
+from recurra.data.encoder import truncated
 from recurra.data.sentences import Sentence
 from recurra.data.step_targets import StepNumbers, check_steps
 from recurra.data.tokens import WORDS, TokenEncoder
@@ -256,8 +257,7 @@ class TaggerPredictor(Predictor):
             mark any.
         """
         batch = self._read(inputs, static)
-        encoded = self.target.encode(targets)
-        check_steps(encoded, batch.lengths)
+        encoded = self.truth_of(targets, batch.lengths)
         outputs = self.outputs_of(batch)
         found = self.scores_of(outputs, encoded)
         found = {**found, **self._set_scores(outputs, encoded)}
@@ -266,6 +266,15 @@ class TaggerPredictor(Predictor):
         codes = self.codes(outputs, batch.offsets)[:, 0]
         found = {**found, **self._by_words(codes, batch, encoded)}
         return {**found, **self._by_type(codes, encoded)} if by_type else found
+
+    def truth_of(self, targets: Any, lengths: Array) -> Ragged:
+        """The encoded targets of the steps that are read, which `max_length` bounds; raises DataError for others."""
+        spec = self.encoder.spec
+        read = truncated(
+            self.target.encode(targets), getattr(spec, "max_length", None), getattr(spec, "truncate", "end")
+        )
+        check_steps(read, lengths)
+        return read
 
     def scores_of(self, outputs: Array, encoded: Ragged) -> dict[str, Any]:
         """The scores of what leaves the model that need no texts: what training watches."""

@@ -223,8 +223,7 @@ class Tagger(SequenceEstimator):
         return made
 
     def _truth(self, given: Materials) -> Ragged:
-        encoded: Ragged = self.target_.encode(given.targets)
-        check_steps(encoded, self.encode_materials(given).lengths)
+        encoded: Ragged = self.predictor_.truth_of(given.targets, self.encode_materials(given).lengths)
         return encoded
 
     def _weighted(self, train: Examples, training: Training) -> Examples:
