@@ -26,7 +26,7 @@ import recurra as rc
 
 SETTINGS: dict[str, dict[str, int]] = {
     "adding": {"steps": 600, "rows": 30_000, "epochs": 4},
-    "copy": {"steps": 1000, "rows": 5_000, "epochs": 30},
+    "copy": {"steps": 1000, "rows": 2_000, "epochs": 8},
 }
 
 
@@ -61,8 +61,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="T; 600 for adding, 1000 for copy memory")
     parser.add_argument("--cell", default="gru")
     parser.add_argument("--hidden-size", type=int, default=64)
-    parser.add_argument("--epochs", type=int, help="4 for adding, 30 for copy memory")
-    parser.add_argument("--rows", type=int, help="30,000 for adding, 5,000 for copy memory")
+    parser.add_argument("--epochs", type=int, help="4 for adding, 8 for copy memory")
+    parser.add_argument("--rows", type=int, help="30,000 for adding, 2,000 for copy memory")
     parser.add_argument("--learning-rate", type=float, default=0.005)
     parser.add_argument("--chrono-steps", type=int, help="as of Network; T if left out, 0 for none")
     parser.add_argument("--seed", type=int, default=0)
