@@ -40,8 +40,8 @@ def sentences(count: int) -> tuple[list[list[str]], list[list[int]]]:
 
 
 def model_of(texts: list[list[str]]) -> TaggerPredictor:
-    """An untrained tagger of the default shape, without dropout."""
-    encoder = Tokens(min_count=1, word_dropout=0.0).fit(texts)
+    """An untrained tagger of the default shape, without dropout and the table of beginnings and endings."""
+    encoder = Tokens(min_count=1, affixes=0, word_dropout=0.0).fit(texts)
     network = Network(hidden_size=SIZES["hidden"], num_layers=1, bidirectional=True)
     head = Head(outputs=TAGS, pooling=None, chain=(TAGS,))
     return TaggerPredictor(
