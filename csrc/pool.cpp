@@ -139,6 +139,11 @@ struct Pool {
     }
   }
 
+  int ready() {  // threads that will work, the caller among them
+    start(threads());
+    return std::min(threads(), started + 1);
+  }
+
   void run(int n, Body f, void* with) {
     const int workers = threads();
     start(workers);
@@ -203,15 +208,62 @@ int threads() {
 
 void set_threads(int n) { wanted_threads.store(std::min(std::max(1, n), 1024)); }
 
-void run_parts(int parts, Body body, void* context) {
-  if (parts <= 1 || parts > Pool::most_parts || inside || threads() == 1) return alone(parts, body, context);
+namespace {
+
+// Calls f(pool) where the caller may use it, and answers whether it could.
+template <class F> bool with_pool(const F& f) {
+  if (inside || threads() == 1) return false;
   Pool& it = the_pool();
   std::unique_lock<std::mutex> lock(it.busy, std::try_to_lock);
-  if (!lock.owns_lock()) return alone(parts, body, context);
+  if (!lock.owns_lock()) return false;
   FlushSubnormals flush;
   inside = true;
-  it.run(parts, body, context);
+  f(it);
   inside = false;
+  return true;
+}
+
+}  // namespace
+
+void run_parts(int parts, Body body, void* context) {
+  if (parts <= 1 || parts > Pool::most_parts || !with_pool([&](Pool& it) { it.run(parts, body, context); }))
+    alone(parts, body, context);
+}
+
+void Meeting::wait() {
+  const unsigned before = times_.load(std::memory_order_acquire);
+  if (here_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+    here_.store(0, std::memory_order_relaxed);
+    times_.fetch_add(1, std::memory_order_release);
+    return;
+  }
+  for (int i = 0; times_.load(std::memory_order_acquire) == before; ++i) {
+    relax();
+    if (i > Pool::spins) sched_yield();
+  }
+}
+
+// A member that waits holds its thread, so no thread can take a second part before all members are there.
+void run_team(int most, const Team& team, void* context) {
+  struct Call {
+    const Team& team;
+    void* context;
+    Meeting meeting;
+  };
+  const Body body = [](void* with, int part) {
+    Call& call = *static_cast<Call*>(with);
+    call.team.body(call.context, part, call.meeting);
+  };
+  const auto run = [&](int members, const auto& start) {
+    Call call{team, context, Meeting(members)};
+    team.make(context, members);
+    start(&call);
+  };
+  const bool done = most > 1 && with_pool([&](Pool& it) {
+    const int members = std::min(most, it.ready());
+    run(members, [&](Call* call) { it.run(members, body, call); });
+  });
+  if (!done) run(1, [&](Call* call) { alone(1, body, call); });
 }
 
 }  // namespace recurra

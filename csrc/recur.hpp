@@ -33,6 +33,17 @@ template <class real> struct Weights {
   const real* recurrent_back;  // for dh: W_hh, panels of 4 vectors of units, G*KH steps
 };
 
+class Meeting;
+
+constexpr int64_t gang = 36;  // rows that walk through time together: their states stay in the first-level cache
+
+// One member's part in the work of a team whose members walk the same rows together: panels [begin, end).
+template <class real> struct Share {
+  int64_t begin, end;
+  real* states;  // of all members: h of a gang's rows, of two steps; padded rows of up to H + 15 numbers
+  Meeting* meeting;
+};
+
 // What one forward pass reads and writes. Null where absent.
 template <class real> struct Forward {
   Weights<real> w;
@@ -44,6 +55,7 @@ template <class real> struct Forward {
   const real* mask;  // (S, H), multiplies h in the recurrent product
   real *y, *h, *c;
   real *gates, *cells, *linear;  // saved for the backward pass
+  const Share<real>* share;      // null: all panels
 };
 
 template <class real> struct Backward {

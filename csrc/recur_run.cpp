@@ -168,11 +168,43 @@ template <class real> void small_rows(const PackedWeights<real>& w, const Forwar
 
 }  // namespace
 
+namespace {
+
+// Whether threads should walk the same rows together: where each core's own cache would not hold the weights, and
+// the rows are too few for each thread to make much of what it reads.
+template <class real> bool as_team(const Forward<real>& f, int64_t rows, double work) {
+  constexpr int64_t few = 24, second_level = int64_t{600} << 10;
+  const int64_t bytes = gates_of(f.w.cell) * f.w.H * f.w.KH * count(sizeof(real)), members = threads();
+  return members > 1 && bytes > second_level && f.w.panels >= members && rows < members * few && work > 2e6;
+}
+
+template <class real> void forward_together(const PackedWeights<real>& w, const Forward<real>& f, const std::vector<int64_t>& rows) {
+  Scratch<real> states(static_cast<size_t>(2 * gang * (f.w.H + w.table().W)));
+  std::vector<Share<real>> shares;
+  const auto make = [&](int members) {
+    for (int64_t i = 0; i < members; ++i)
+      shares.push_back({f.w.panels * i / members, f.w.panels * (i + 1) / members, states.data(), nullptr});
+  };
+  together(threads(), make, [&](int member, Meeting& meeting) {
+    Forward<real> mine = f;
+    Share<real>& share = shares[static_cast<size_t>(member)];
+    share.meeting = &meeting, mine.share = &share;
+    w.table().forward(mine, rows.data(), count(rows.size()));
+  });
+}
+
+}  // namespace
+
 template <class real> void run_forward(PackedWeights<real>& w, const Forward<real>& f, int64_t S) {
   copy_empty(f, S);
   const double N = static_cast<double>(f.offsets[S]);
   const double per_token = static_cast<double>(gates_of(f.w.cell) * f.w.H * (f.w.I + f.w.H));
   const int parts = parts_for(N * per_token, S);
+  if (w.precision() != Precision::int8 && as_team(f, S, N * per_token)) {
+    const auto all = deal(f.offsets, S, 1);
+    if (!all.empty()) forward_together(w, f, all[0]);
+    return;
+  }
   const auto lists = deal(f.offsets, S, parts);
   if (w.precision() == Precision::int8)
     return parallel(static_cast<int>(lists.size()), [&](int part) { small_rows(w, f, lists[static_cast<size_t>(part)]); });

@@ -9,8 +9,6 @@
 namespace recurra {
 namespace RECURRA_ISA {
 
-constexpr int64_t gang = 36;  // rows that walk through time together: their states stay in the first-level cache
-
 RECURRA_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 RECURRA_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 // Gangs of about the same size, a multiple of the tile's height so that tiles are full.
@@ -40,8 +38,9 @@ void backward(const Backward<real>& b, const int64_t* rows, int64_t n);
 void step(const Step1<real>& s);
 void outer_sum(const OuterSum<real>& s, int64_t column, int64_t begin, int64_t end);
 
-// The input part of every chain for `n` tokens: pre[p][slot][V*W] = bias + W_ih x.
-void input_part(const Weights<real>& w, const real* const* x, int64_t n, int64_t slots, real* pre);
+// The input part of the chains of panels [begin, end) for `n` tokens: pre[p - begin][slot][V*W] = bias + W_ih x.
+void input_part(const Weights<real>& w, int64_t begin, int64_t end, const real* const* x, int64_t n, int64_t slots,
+                real* pre);
 
 }  // namespace RECURRA_ISA
 }  // namespace recurra

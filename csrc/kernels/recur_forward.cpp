@@ -4,6 +4,10 @@
 // through time in chunks: first the input part of all chains of a chunk (full register tiles whatever the number
 // of rows, each weight panel read once per chunk), then step by step the recurrent part, which resumes the
 // chains, and the gates, cell and output while they are in registers.
+//
+// Or the members of a team walk the same rows, each with some of the panels: weights that no second-level cache
+// holds are read once for all rows instead of once for each thread's. They share h, and meet after every step.
+#include "../pool.hpp"
 #include "recur.hpp"
 
 namespace recurra {
@@ -220,23 +224,32 @@ template <Cell cell, class Kind> StepTile step_tile_of(int64_t V, int64_t rows) 
 
 constexpr int64_t second_level = int64_t{600} << 10;  // recurrent weights beyond this stream from the third level
 
-// One time step of all panels; `pre` has `slots` places per panel and the step begins at place `slot`.
+// The panels that this thread works on.
+struct Panels {
+  int64_t begin, end;
+};
+Panels panels_of(const Forward<real>& f) {
+  return f.share ? Panels{f.share->begin, f.share->end} : Panels{0, f.w.panels};
+}
+
+// One time step of these panels; `pre` has `slots` places per panel and the step begins at place `slot`.
 template <Cell cell, class Kind> void advance(const Forward<real>& f, const Step& step, const real* pre, int64_t slots, int64_t slot) {
   const Weights<real>& w = f.w;
   const int64_t full = w.vectors * W, bytes = full * w.KH * static_cast<int64_t>(sizeof(real));
-  const bool streams = w.panels * bytes > second_level;
+  const Panels panels = panels_of(f);
+  const bool streams = (panels.end - panels.begin) * bytes > second_level;
   const auto place = [&](int64_t p) {
-    return Place{&f, &step, pre + p * slots * full + slot * vectors_of(w, p) * W, p, p * w.units, {}};
+    return Place{&f, &step, pre + (p - panels.begin) * slots * full + slot * vectors_of(w, p) * W, p, p * w.units, {}};
   };
-  int64_t p = 0;
+  int64_t p = panels.begin;
   if (step.n == 1)
-    for (constexpr int V = cell == Cell::gru ? 3 : 4; p + 1 < w.panels && vectors_of(w, p + 1) == V; p += 2)
+    for (constexpr int V = cell == Cell::gru ? 3 : 4; p + 1 < panels.end && vectors_of(w, p + 1) == V; p += 2)
       step_two<cell, Kind, V>(place(p), place(p + 1));
-  for (; p < w.panels; ++p) {
+  for (; p < panels.end; ++p) {
     const int64_t V = vectors_of(w, p);
     const Split split = Split::over(step.n, V == 3 ? ROWS3 : ROWS4);
     Place at = place(p);
-    const real* next = w.recurrent + (p + 1 < w.panels ? p + 1 : 0) * full * w.KH;
+    const real* next = w.recurrent + (p + 1 < panels.end ? p + 1 : panels.begin) * full * w.KH;
     const int64_t lines = full * w.KH / W;  // of a vector each
     const int64_t per_k = (lines + split.tiles * w.KH - 1) / (split.tiles * w.KH);
     for (int64_t tile = 0; tile < split.tiles; ++tile) {
@@ -249,7 +262,7 @@ template <Cell cell, class Kind> void advance(const Forward<real>& f, const Step
 
 // The scratch memory of one gang.
 struct Room {
-  int64_t slots;
+  int64_t slots, rows;
   real *pre, *c, *states, *zeros, *x;  // states: h (masked) of the steps before and now, taking turns
   const real** tokens;
   void* memory;
@@ -259,8 +272,10 @@ constexpr int64_t chunk_bytes = int64_t{192} << 10;
 
 Room make_room(const Forward<real>& f, int64_t rows) {
   const Weights<real>& w = f.w;
-  const int64_t per_slot = w.panels * w.vectors * W, Hp = padded(w.H);
+  const Panels panels = panels_of(f);
+  const int64_t per_slot = (panels.end - panels.begin) * w.vectors * W, Hp = padded(w.H);
   Room room;
+  room.rows = rows;
   room.slots = most(rows, most(48, least(256, chunk_bytes / (per_slot * static_cast<int64_t>(sizeof(real))))));
   const int64_t of_x = w.pairs && !f.preprojected ? room.slots * w.KI : 0;
   const int64_t numbers = room.slots * per_slot + rows * Hp + 2 * rows * Hp + Hp + 4 * W + (of_x + 1) / 2 * 2;
@@ -273,27 +288,29 @@ Room make_room(const Forward<real>& f, int64_t rows) {
   room.x = room.zeros + Hp + 4 * W;
   room.tokens = reinterpret_cast<const real**>(room.x + (of_x + 1) / 2 * 2);
   for (int64_t j = 0; j < Hp; ++j) room.zeros[j] = 0;
+  if (f.share) room.states = f.share->states;
   return room;
 }
 
 // The chains of a chunk: computed from x, or copied from row-major chains that the caller has.
 template <class Kind> void chunk_input(const Forward<real>& f, const Room& room, int64_t n) {
   const Weights<real>& w = f.w;
+  const Panels panels = panels_of(f);
   if (!f.preprojected) {
     for (int64_t j = 0; Kind::paired && j < n; ++j) {
       lay<Kind>(room.x + j * w.KI, room.tokens[j], nullptr, w.I);
       room.tokens[j] = room.x + j * w.KI;
     }
-    return input_part(w, room.tokens, n, room.slots, room.pre);
+    return input_part(w, panels.begin, panels.end, room.tokens, n, room.slots, room.pre);
   }
   const bool gated = w.cell == Cell::lstm || w.cell == Cell::gru;
-  for (int64_t p = 0; p < w.panels; ++p) {
+  for (int64_t p = panels.begin; p < panels.end; ++p) {
     const int64_t V = vectors_of(w, p);
     for (int64_t j = 0; j < n; ++j)
       for (int64_t v = 0; v < V; ++v) {
         const int64_t unit = p * w.units + (gated ? 0 : v * W);
         const real* from = room.tokens[j] + (gated ? v * w.H : 0) + unit;
-        store(room.pre + p * room.slots * w.vectors * W + (j * V + v) * W,
+        store(room.pre + (p - panels.begin) * room.slots * w.vectors * W + (j * V + v) * W,
               load_n(from, static_cast<int>(least(W, w.H - unit))));
       }
   }
@@ -302,16 +319,15 @@ template <class Kind> void chunk_input(const Forward<real>& f, const Room& room,
 template <class Kind>
 void place_row(const Forward<real>& f, const Room& room, Step& step, int64_t i, int64_t s, int64_t t) {
   const int64_t H = f.w.H, Hp = padded(H), token = token_of(f.offsets, f.reverse, s, t);
-  const int64_t n_rows = static_cast<int64_t>((room.zeros - room.states) / (2 * Hp));
   step.y[i] = f.y + token * H;
   step.before[i] = t > 0   ? f.y + token_of(f.offsets, f.reverse, s, t - 1) * H
                    : f.h0 ? f.h0 + s * H
                           : room.zeros;
   step.mask[i] = f.mask ? f.mask + s * H : nullptr;
-  step.next[i] = room.states + ((t + 1) % 2 * n_rows + i) * Hp;
-  real* now = room.states + (t % 2 * n_rows + i) * Hp;
+  step.next[i] = room.states + ((t + 1) % 2 * room.rows + i) * Hp;
+  real* now = room.states + (t % 2 * room.rows + i) * Hp;
   step.product[i] = now;
-  if (t == 0) lay<Kind>(now, step.before[i], step.mask[i], H);
+  if (t == 0 && panels_of(f).begin == 0) lay<Kind>(now, step.before[i], step.mask[i], H);
   step.c[i] = room.c + i * Hp;
   step.gates[i] = f.gates ? f.gates + token * gates_of(f.w.cell) * H : nullptr;
   step.cells[i] = f.cells ? f.cells + token * H : nullptr;
@@ -326,9 +342,14 @@ void begin_row(const Forward<real>& f, const Room& room, int64_t i, int64_t s) {
 void end_row(const Forward<real>& f, const Room& room, int64_t i, int64_t s, int64_t length) {
   const int64_t H = f.w.H, Hp = padded(H);
   const real* y = f.y + token_of(f.offsets, f.reverse, s, length - 1) * H;
-  for (int64_t j = 0; j < H; ++j) f.h[s * H + j] = y[j];
+  const int64_t begin = panels_of(f).begin * f.w.units, end = least(H, panels_of(f).end * f.w.units);
+  for (int64_t j = begin; j < end; ++j) f.h[s * H + j] = y[j];
   if (f.c)
-    for (int64_t j = 0; j < H; ++j) f.c[s * H + j] = room.c[i * Hp + j];
+    for (int64_t j = begin; j < end; ++j) f.c[s * H + j] = room.c[i * Hp + j];
+}
+
+void meet(const Forward<real>& f) {
+  if (f.share) f.share->meeting->wait();
 }
 
 template <Cell cell, class Kind> void walk(const Forward<real>& f, const int64_t* rows, int64_t n) {
@@ -351,7 +372,9 @@ template <Cell cell, class Kind> void walk(const Forward<real>& f, const int64_t
       while (length_of(f.offsets, rows[active - 1]) <= t) --active;
       step.n = active;
       for (int64_t i = 0; i < active; ++i) place_row<Kind>(f, room, step, i, rows[i], t);
+      if (t == 0) meet(f);  // for the states that one member has laid
       advance<cell, Kind>(f, step, room.pre, room.slots, slot);
+      meet(f);
       slot += active;
     }
   }

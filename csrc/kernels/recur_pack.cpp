@@ -132,15 +132,16 @@ void pack_back(const Weights<real>& w, const real* matrix, int64_t columns, real
   }
 }
 
-void input_part(const Weights<real>& w, const real* const* x, int64_t n, int64_t slots, real* pre) {
+void input_part(const Weights<real>& w, int64_t begin, int64_t end, const real* const* x, int64_t n, int64_t slots,
+                real* pre) {
   const auto tile_of = w.pairs ? InputTiles(input_tile_of<Narrow>) : InputTiles(input_tile_of<Singles>);
-  for (int64_t p = 0; p < w.panels; ++p) {
+  for (int64_t p = begin; p < end; ++p) {
     const int64_t V = vectors_of(w, p), stride = V * W;
     const Split split = Split::over(n, V == 3 ? ROWS3 : ROWS4);
-    real* out = pre + p * slots * w.vectors * W;
+    real* out = pre + (p - begin) * slots * w.vectors * W;
     for (int64_t tile = 0; tile < split.tiles; ++tile) {
-      const int64_t begin = split.begin(tile), rows = split.begin(tile + 1) - begin;
-      tile_of(V, rows)(w, p, x + begin, out + begin * stride, stride);
+      const int64_t first = split.begin(tile), rows = split.begin(tile + 1) - first;
+      tile_of(V, rows)(w, p, x + first, out + first * stride, stride);
     }
   }
 }
@@ -162,7 +163,7 @@ void project(const Weights<real>& w, const real* x, real* out, int64_t begin, in
       lay<Narrow>(laid + j * w.KI, rows[j], nullptr, w.I);
       rows[j] = laid + j * w.KI;
     }
-    input_part(w, rows, n, block, pre);
+    input_part(w, 0, w.panels, rows, n, block, pre);
     for (int64_t p = 0; p < w.panels; ++p) {
       const int64_t V = vectors_of(w, p);
       for (int64_t j = 0; j < n; ++j)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import itertools
 
@@ -220,3 +221,61 @@ def test_huge_inputs_saturate(cell):
     y = forward(packed, x, np.array([0, 2]))
     assert np.isfinite(y).all()
     assert np.abs(y).max() <= 1
+
+
+LARGE = {"rnn": 400, "rnn_relu": 400, "lstm": 205, "gru": 232}
+"""Units whose recurrent weights exceed a core's second-level cache: threads walk the same rows, panels divided."""
+
+
+def all_parts(packed, x, offsets, **how):
+    return [part for part in native.recur_forward(packed, x, offsets, save=True, **how) if part is not None]
+
+
+def assert_threads_do_not_matter_to_large_weights(run, cell, precision, reverse):
+    units = LARGE[cell] + (96 if precision == "bfloat16" else 0)
+    lengths = [3, 0, 7, 1, 2, 7, 1]
+    x, offsets = batch(lengths, 20)
+    packed = native.Packed(cell, *weights(cell, 20, units), precision=precision)
+    rng = np.random.default_rng(4)
+    rows = (len(lengths), units)
+    how = {"h0": rng.normal(size=rows).astype(np.float32), "reverse": reverse}
+    how["recurrent_mask"] = rng.integers(0, 2, rows).astype(np.float32) * 2
+    if cell == "lstm":
+        how |= {"c0": rng.normal(size=rows).astype(np.float32), "cell_clip": 0.7}
+    with threads(1):
+        alone = run(packed, x, offsets, **how)
+    for count in (2, 3, 5):
+        with threads(count):
+            for a, b in zip(run(packed, x, offsets, **how), alone, strict=True):
+                assert_same(a, b)
+            last = rows_of(x, offsets)[-2]
+            one = native.recur_forward(packed, np.ascontiguousarray(last), np.array([0, len(last)]))
+        with threads(1):
+            for a, b in zip(one, native.recur_forward(packed, last, np.array([0, len(last)])), strict=True):
+                assert a is b is None or assert_same(a, b) is None
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_threads_that_walk_rows_together_have_the_bits_of_one(cell, precision, reverse):
+    assert_threads_do_not_matter_to_large_weights(all_parts, cell, precision, reverse)
+
+
+def test_the_promise_fails_where_a_thread_adds_its_share():
+    def sabotaged(packed, x, offsets, **how):
+        factor = np.float32(1 + 1e-6 * (native.get_num_threads() > 1))
+        return [part * factor for part in all_parts(packed, x, offsets, **how)]
+
+    with pytest.raises(AssertionError):
+        assert_threads_do_not_matter_to_large_weights(sabotaged, "gru", "float32", False)
+
+
+def test_several_callers_at_once_walk_large_weights_with_the_same_bits():
+    x, offsets = batch([6, 2, 5], 20)
+    packed = native.Packed("gru", *weights("gru", 20, LARGE["gru"]))
+    with threads(2):
+        expected = forward(packed, x, offsets)
+        with concurrent.futures.ThreadPoolExecutor(3) as callers:
+            for y in callers.map(lambda _: forward(packed, x, offsets), range(30)):
+                assert_same(y, expected)
