@@ -271,7 +271,7 @@ def test_a_swallowed_field_would_be_noticed(monkeypatch):
     assert outcome(first, training) == outcome(first.replace(input_dropout=0.5), training)
 
 
-TAGS: dict[str, tuple[dict[str, Any], Any]] = {
+TAG_OPTIONS: dict[str, tuple[dict[str, Any], Any]] = {
     "head": ({}, "softmax"),
     "scheme": ({"head": "softmax"}, "none"),
     "illegal": ({}, "repair"),
@@ -279,7 +279,7 @@ TAGS: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "base", "value"), rows(rc.Tags, TAGS))
+@pytest.mark.parametrize(("name", "base", "value"), rows(rc.Tags, TAG_OPTIONS))
 def test_every_field_of_tags_makes_a_difference(name, base, value):
     assert base is not None, f"say in this test what {name} must change"
 
