@@ -17,10 +17,9 @@ from recurra.runtime.predictor import Head, Predictor, build_model
 from recurra.spec import Network, Training
 from recurra.tasks.language_problem import LanguageProblem, nats_side_by_side
 from recurra.tasks.learner import Learner
-from recurra.tasks.penalties import Penalties
 from recurra.tasks.problem import fingerprint
 from recurra.tasks.sources import FrameSource
-from recurra.tasks.streams import Streams, check_streamed
+from recurra.tasks.streams import check_streamed
 from recurra.training import fit
 from recurra.training.callbacks import Callback
 from recurra.training.device import check_precision, resolve_device
@@ -109,38 +108,26 @@ class FrameModel(Learner):
     def _problem(
         self, train: Ragged, held: Ragged | None, training: Training, parameters: dict[str, Array]
     ) -> LanguageProblem:
-        splits = {"train": train, "validation": held}
-
-        def scorer(parameters: Mapping[str, Array], split: str) -> dict[str, float]:
-            chosen = splits[split]
-            if chosen is None:
-                return {}
-            predictor = self._predictor(parameters)
-            nats, frames = nats_side_by_side(FrameSource(chosen), predictor, 1)
-            loss = nats / frames
-            return {"loss": loss, "nats_per_frame": loss}
-
         source = FrameSource(train)
         self.fingerprint_ = fingerprint(train)
         self.notes_ = (f"{source.steps - len(train):,} frames in {len(train):,} sequences",)
         self.lengths_ = {"frames": source.steps - len(train), "sequences": len(train)}
-        return LanguageProblem(
-            model=self.model_,
-            source=source,
-            streams=Streams.over(
-                source.steps,
-                count=training.batch_size * training.accumulate,
-                window=training.sequence_length,
-            ),
-            scorer=scorer,
+        return LanguageProblem.of(
+            self.model_,
+            training,
+            source,
+            None if held is None else FrameSource(held),
+            self._epoch_scores,
             parameters=parameters,
             monitor=self._monitor(),
             fingerprint=fingerprint(train, held, self.network_.to_dict()),
-            penalties=Penalties.of(training),
             notes=self.notes_,
             device=self.device_,
-            precision=training.precision,
         )
+
+    def _epoch_scores(self, parameters: Mapping[str, Array], source: FrameSource) -> dict[str, float]:
+        nats, frames = nats_side_by_side(source, self._predictor(parameters), 1)
+        return {"loss": nats / frames, "nats_per_frame": nats / frames}
 
     def scores(self, inputs: Sequence[Any]) -> dict[str, Any]:
         """Nats per frame, frames and sequences."""

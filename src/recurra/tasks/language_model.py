@@ -30,10 +30,9 @@ from recurra.runtime.predictor import Head, Predictor, build_model
 from recurra.spec import Network, Training
 from recurra.tasks.language_problem import LanguageProblem, nats_side_by_side
 from recurra.tasks.learner import Learner
-from recurra.tasks.penalties import Penalties
 from recurra.tasks.problem import fingerprint
 from recurra.tasks.sources import TokenSource
-from recurra.tasks.streams import Streams, check_streamed
+from recurra.tasks.streams import check_streamed
 from recurra.training import fit
 from recurra.training.callbacks import Callback
 from recurra.training.device import check_precision, resolve_device
@@ -232,32 +231,21 @@ class LanguageModel(Learner):
     ) -> LanguageProblem:
         source = TokenSource(tokens=tokens, given=told)
         aside = None if held is None else TokenSource(tokens=held, given=held_told)
-        splits = {"train": source, "validation": aside}
-
-        def scorer(parameters: Mapping[str, Array], split: str) -> dict[str, float]:
-            chosen = splits[split]
-            return {} if chosen is None else self._epoch_scores(parameters, chosen)
-
         known: list[Any] = [tokens.digest, tokens.ends, None if held is None else held.digest]
         known = known if told is None else [*known, told]
         specs = (self.network_.to_dict(), self.encoder_.to_record(), self.head_.to_record())
-        return LanguageProblem(
-            model=self.model_,
-            source=source,
-            streams=Streams.over(
-                source.steps,
-                count=training.batch_size * training.accumulate,
-                window=training.sequence_length,
-            ),
-            scorer=scorer,
+        return LanguageProblem.of(
+            self.model_,
+            training,
+            source,
+            aside,
+            self._epoch_scores,
             parameters=self.model_.initial(training.seed),
             monitor=training.monitor or self._default_monitor,
             fingerprint=fingerprint(*known, *specs),
             label_smoothing=training.label_smoothing,
-            penalties=Penalties.of(training),
             notes=self._told(tokens),
             device=self.device_,
-            precision=training.precision,
         )
 
     def _told(self, tokens: TokenFile) -> tuple[str, ...]:

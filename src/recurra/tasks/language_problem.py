@@ -14,6 +14,7 @@ from recurra.graph.run import CONDITION, Flow, Run
 from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import chunks
 from recurra.runtime.walking import Walking
+from recurra.spec import Training
 from recurra.tasks.penalties import Penalties
 from recurra.tasks.sources import Source
 from recurra.tasks.streams import Streams, Window, handed_over, taken_over
@@ -48,6 +49,37 @@ class LanguageProblem:
     precision: str = "float32"
 
     higher_is_better = False
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        training: Training,
+        source: Source,
+        held: Source | None,
+        score: Callable[[Mapping[str, Array], Any], dict[str, float]],
+        **told: Any,
+    ) -> LanguageProblem:
+        """As many streams as a batch has sequences, and what else a training asks for.
+
+        held: what is set aside, None for nothing; score: parameters and a source -> scores. told: further fields.
+        """
+        splits = {"train": source, "validation": held}
+
+        def scorer(parameters: Mapping[str, Array], split: str) -> dict[str, float]:
+            chosen = splits[split]
+            return {} if chosen is None else score(parameters, chosen)
+
+        count = training.batch_size * training.accumulate
+        return cls(
+            model=model,
+            source=source,
+            streams=Streams.over(source.steps, count=count, window=training.sequence_length),
+            scorer=scorer,
+            penalties=Penalties.of(training),
+            precision=training.precision,
+            **told,
+        )
 
     def __post_init__(self) -> None:
         described = self.model.parameters()
