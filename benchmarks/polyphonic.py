@@ -34,8 +34,14 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"epochs": 80, "batch_size": 4, "sequence_length": 60, "learning_rate": 0.003},
     ),
     "Nottingham": (
-        {"hidden_size": 300, "num_layers": 1, "output_dropout": 0.4, "weight_dropout": 0.3},
-        {"epochs": 40, "batch_size": 8, "sequence_length": 100, "learning_rate": 0.004},
+        {"hidden_size": 300, "num_layers": 1, "output_dropout": 0.3, "weight_dropout": 0.2},
+        {
+            "epochs": 40,
+            "batch_size": 8,
+            "sequence_length": 100,
+            "learning_rate": 0.004,
+            "precision": "bfloat16",
+        },
     ),
 }
 
