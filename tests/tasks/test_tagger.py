@@ -425,7 +425,6 @@ def test_the_command_line_fits_scores_and_answers(tmp_path):
     assert [step["text"] for step in steps] == ["the", "dog"]
     bundle = str(tmp_path / "m")
     for command, message in (
-        (["bench", bundle], "is a tagger"),
         (
             ["fit", "tagger", data, "-o", str(tmp_path / "n"), "--conformal", "0.9", "--max-error", "0.1"],
             "--max-error has no effect on a tagger",
