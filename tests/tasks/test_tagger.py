@@ -423,7 +423,6 @@ def test_the_command_line_fits_scores_and_answers(tmp_path):
     run = CliRunner().invoke(app, ["predict", str(tmp_path / "m"), "--text", "the dog"])
     steps = json.loads(run.stdout)["steps"]
     assert [step["text"] for step in steps] == ["the", "dog"]
-    bundle = str(tmp_path / "m")
     for command, message in (
         (
             ["fit", "tagger", data, "-o", str(tmp_path / "n"), "--conformal", "0.9", "--max-error", "0.1"],
