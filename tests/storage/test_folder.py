@@ -292,6 +292,31 @@ def test_reader_never_sees_half_of_a_busy_writer(
         writer.join()
 
 
+def test_a_folder_that_was_replaced_is_held_until_it_is_known_to_be_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number must not go to the folder that replaces it, or a writer at work looks like a damaged folder."""
+    from recurra.storage import reader
+
+    path, honest, held = write_folder(tmp_path / "m", FILES), reader.Folder, []
+
+    def replaced_meanwhile(given: Path) -> reader.Folder:
+        if held:
+            return honest(given)
+        write_folder(path, {"a.bin": b"new"})
+        links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_open(fd)]
+        held.extend(link for link in links if link.startswith(str(path)) and link.endswith("(deleted)"))
+        raise CorruptBundleError("the manifest is missing")
+
+    monkeypatch.setattr(reader, "Folder", replaced_meanwhile)
+    assert read_folder(path).files == {"a.bin": b"new"}
+    assert len(held) == 1
+
+
+def _is_open(fd: str) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{fd}")
+
+
 def test_leftovers_of_dead_writers_are_cleaned_and_the_rest_stays(tmp_path: Path) -> None:
     dead, mine = 2**22 + 1, os.getpid()  # above the highest number that Linux gives
     (tmp_path / f"m.tmp-{dead}-0123abcd").mkdir()

@@ -68,7 +68,8 @@ def _attempt(path: Path) -> Folder | None:
     """Open the folder, or return None where a writer is at work in it and it should be tried again."""
     recover(path)
     try:
-        before = os.stat(path)
+        # Held open until the end: the number of a folder that is gone may be given to a new one.
+        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         if not is_put_aside(path):
             raise
@@ -77,18 +78,20 @@ def _attempt(path: Path) -> Folder | None:
     try:
         folder = Folder(path)
     except (CorruptBundleError, FileNotFoundError):
-        if _is_still(path, before):
+        if _is_still(path, held):
             raise
         return None
+    finally:
+        os.close(held)
     if folder.complete or not folder.replaced:
         return folder
     folder.close()
     return None
 
 
-def _is_still(path: Path, before: os.stat_result) -> bool:
+def _is_still(path: Path, held: int) -> bool:
     try:
-        return os.path.samestat(os.stat(path), before)
+        return os.path.samestat(os.stat(path), os.fstat(held))
     except FileNotFoundError:
         return False
 
