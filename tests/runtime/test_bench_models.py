@@ -13,13 +13,13 @@ from contracts.models import TEXTS, predictor
 from recurra.cli.app import run
 from recurra.errors import DataError, SpecError
 from recurra.runtime.bench.models import CASES, bench_model, onnx_session, ours, table, to_json, winner
-from recurra.runtime.bench.models import run as running
 from recurra.runtime.bench.models import workload as loads
 from recurra.runtime.bench.models.cold import cold_starts, write_inputs
 from recurra.runtime.bench.models.outcome import STREAM, Outcome, Row
 from recurra.runtime.bench.models.torch_eager import contenders as torch_contenders
 from recurra.runtime.store import save_predictor
 from recurra.spec import Network
+from runtime.quick_bench import few_and_short, without_starts
 from runtime.streaming import model_of, numbers, plain_signal, words
 from shared import require
 
@@ -39,18 +39,14 @@ ROW = {
 @pytest.fixture(autouse=True)
 def _small():
     """Few and short sequences."""
-    with (
-        mock.patch.object(loads, "VARIANTS", {1: 2, 8: 1}),
-        mock.patch.object(loads, "MADE", (2, 12)),
-        mock.patch.object(running, "TURN", 0.001),
-    ):
+    with few_and_short():
         yield
 
 
 @pytest.fixture
 def no_starts():
     """Fresh processes are left out: most tests are about other things."""
-    with mock.patch.object(running, "cold_starts", return_value=({}, [])):
+    with without_starts():
         yield
 
 

@@ -20,6 +20,7 @@ from recurra.runtime.bench.models.outcome import STREAM
 from recurra.runtime.export.probes import made_probe
 from recurra.runtime.store import save_predictor
 from runtime.language_models import writer
+from runtime.quick_bench import few_and_short, without_starts
 from runtime.taggers import STEPS, TAGS, WORDS, tagger
 from shared import require
 
@@ -35,18 +36,14 @@ def _small():
     """Few and short sequences."""
     require("torch", find_spec("torch") is not None, "pip install 'recurra[train]'")
     require("onnxruntime", find_spec("onnxruntime") is not None, "pip install 'recurra[onnx]'")
-    with (
-        mock.patch.object(loads, "VARIANTS", {1: 2, 8: 1}),
-        mock.patch.object(loads, "MADE", (2, 12)),
-        mock.patch.object(running, "TURN", 0.001),
-    ):
+    with few_and_short():
         yield
 
 
 @pytest.fixture
 def no_starts():
     """Fresh processes are left out."""
-    with mock.patch.object(running, "cold_starts", return_value=({}, [])):
+    with without_starts():
         yield
 
 
