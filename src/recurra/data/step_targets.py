@@ -12,7 +12,7 @@ from recurra.data.target_encoders import NumberEncoder
 from recurra.decoding.tag_decoder import named
 from recurra.errors import CorruptBundleError, DataError
 from recurra.kernels import UNKNOWN_TAG
-from recurra.ragged import Array, Ragged
+from recurra.ragged import Array, Offsets, Ragged
 
 UNSEEN = -2
 """Code of a tag that training had not: nothing is learnt from it, and no answer to it can be right."""
@@ -147,6 +147,12 @@ def are_numbers(targets: Any) -> bool:
             kind = np.asarray(cell).dtype.kind
             return kind == "f"
     return False
+
+
+def known_steps(given: Array, offsets: Offsets) -> tuple[Array, Offsets]:
+    """Of (N,) whether the target of a step is known: where it is, and (S + 1,) where those of each sequence begin."""
+    before = np.concatenate([[0], np.cumsum(given)])
+    return np.flatnonzero(given), before[offsets].astype(np.int64)
 
 
 def check_steps(targets: Ragged, lengths: Array) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from recurra.errors import DataError, InputError
 from recurra.ragged import Array, Ragged
 from recurra.runtime.intake import quick_numbers
-from recurra.runtime.shelf import Kept, OnEvict, Shelf
+from recurra.runtime.shelf import Clock, Kept, OnEvict, Shelf
 from recurra.runtime.state import Remembered, state_bytes, state_record
 from recurra.runtime.stream import probabilities_of, remembered, scaled_features
 
@@ -74,7 +74,7 @@ class Streams(Shelf[_Held]):
         lost: str = "restart",
         look_ahead: int | None = None,
         on_evict: OnEvict | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
     ) -> None:
         super().__init__(
             max_streams=max_streams, idle_seconds=idle_seconds, lost=lost, on_evict=on_evict, clock=clock

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recurra.data.step_targets import known_steps
 from recurra.errors import DataError
 from recurra.kernels import UNKNOWN_TAG
 from recurra.ragged import Array, Ragged
@@ -119,8 +120,7 @@ def _by_sequence(held: Array, offsets: Array) -> float:
 
 
 def _known(given: Any, encoded: Ragged) -> tuple[Array, Array]:
-    """Positions of the steps whose truth is known, and (S + 1,) where those of each sequence begin among them."""
+    """`known_steps`; raises DataError where none is known."""
     if not given.any():
         raise DataError("targets must hold at least one answer to compare with, got none")
-    before = np.concatenate([[0], np.cumsum(given)])
-    return np.flatnonzero(given), before[encoded.offsets].astype(np.int64)
+    return known_steps(given, encoded.offsets)

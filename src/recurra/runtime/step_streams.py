@@ -59,16 +59,14 @@ class StepStreams(Shelf[_Held]):
         self._predictor.scaled_static(static, 1)
         with self._lock:
             self._evict_idle()
-            if key in self._held:
-                self._held[key].stream.reset()
-                self._held[key].answers = []
-                self._touch(key, self._clock())
-            else:
-                self._begin(key)
+            self._keep(key, self._fresh(), [])
 
-    def _begin(self, key: Hashable) -> None:
-        self._make_room()
-        self._held[key] = _Held(used=self._clock(), stream=self._fresh(), answers=[])
+    def _keep(self, key: Hashable, stream: StepStream, answers: list[dict[str, Any]]) -> None:
+        """Hold a stream, a new one or that which is held, with the records that it gave last."""
+        if key not in self._held:
+            self._make_room()
+        self._held[key] = _Held(used=self._clock(), stream=stream, answers=answers)
+        self._held.move_to_end(key)
 
     def push(self, key: Hashable, item: Any, *, static: Any = None) -> list[dict[str, Any]]:
         """Take the next piece of one stream; returns the records of the steps whose answers stand now, in order.
@@ -80,14 +78,9 @@ class StepStreams(Shelf[_Held]):
         with self._lock:
             self._evict_idle()
             self._may_begin(key)
-            known = key in self._held
-            stream = self._held[key].stream if known else self._fresh()
+            stream = self._held[key].stream if key in self._held else self._fresh()
             answers = stream.push(item)
-            if not known:
-                self._make_room()
-                self._held[key] = _Held(used=0.0, stream=stream, answers=[])
-            self._held[key].answers = answers
-            self._touch(key, self._clock())
+            self._keep(key, stream, answers)
             return answers
 
     def push_many(
@@ -146,10 +139,7 @@ class StepStreams(Shelf[_Held]):
             self._evict_idle()
             stream = self._fresh()
             stream.restore(state)
-            if key not in self._held:
-                self._begin(key)
-            self._held[key].stream, self._held[key].answers = stream, []
-            self._touch(key, self._clock())
+            self._keep(key, stream, [])
 
     def reset(self, key: Hashable) -> None:
         """Begin a stream anew; raises LostStreamError where there is none."""

@@ -259,13 +259,12 @@ class TaggerPredictor(Predictor):
         batch = self._read(inputs, static)
         encoded = self.truth_of(targets, batch.lengths)
         outputs = self.outputs_of(batch)
-        found = self.scores_of(outputs, encoded)
-        found = {**found, **self._set_scores(outputs, encoded)}
         if self.numeric:
-            return found
-        codes = self.codes(outputs, batch.offsets)[:, 0]
-        found = {**found, **self._by_words(codes, batch, encoded)}
-        return {**found, **self._by_type(codes, encoded)} if by_type else found
+            return {**self.scores_of(outputs, encoded), **self._set_scores(outputs, encoded)}
+        codes = self.codes(outputs, batch.offsets)
+        found = {**self._tag_scores(codes, encoded), **self._set_scores(outputs, encoded)}
+        found = {**found, **self._by_words(codes[:, 0], batch, encoded)}
+        return {**found, **self._by_type(codes[:, 0], encoded)} if by_type else found
 
     def truth_of(self, targets: Any, lengths: Array) -> Ragged:
         """The encoded targets of the steps that are read, which `max_length` bounds; raises DataError for others."""
@@ -278,10 +277,13 @@ class TaggerPredictor(Predictor):
 
     def scores_of(self, outputs: Array, encoded: Ragged) -> dict[str, Any]:
         """The scores of what leaves the model that need no texts: what training watches."""
-        truth = np.asarray(encoded.values)
         if self.numeric:
-            return self._number_scores(outputs, truth)
-        codes = self.codes(outputs, encoded.offsets)
+            return self._number_scores(outputs, np.asarray(encoded.values))
+        return self._tag_scores(self.codes(outputs, encoded.offsets), encoded)
+
+    def _tag_scores(self, codes: Array, encoded: Ragged) -> dict[str, Any]:
+        """Accuracies and spans of decided tags."""
+        truth = np.asarray(encoded.values)
         tagged = (truth != UNKNOWN_TAG).all(axis=1)
         if not tagged.any():
             raise DataError("targets must hold at least one tag to score against, got none")

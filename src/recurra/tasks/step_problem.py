@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from recurra import kernels
+from recurra.data.step_targets import known_steps
 from recurra.graph.chain import Chain
 from recurra.kernels.shaping import row_mean
 from recurra.ragged import Array, Ragged
@@ -45,9 +46,8 @@ def _known(targets: Ragged) -> tuple[Array, Array]:
     """Positions of the steps whose target is known, and (S + 1,) where those of each sequence begin among them."""
     values = np.asarray(targets.values)
     given = np.isfinite(values) if values.dtype.kind == "f" else values >= 0
-    every = given.all(axis=1)
-    before = np.concatenate([[0], np.cumsum(every)])
-    return np.flatnonzero(every), before[targets.offsets].astype(np.int64)
+    every: Any = given.all(axis=1)
+    return known_steps(every, targets.offsets)
 
 
 def balanced_tags(codes: Array, sizes: tuple[int, ...]) -> tuple[Array, ...]:
