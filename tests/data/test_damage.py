@@ -38,6 +38,17 @@ def zipped() -> bytes:
     return buffer.getvalue()
 
 
+def music() -> bytes:
+    """Two pieces of music beside each other."""
+    buffer = io.BytesIO()
+    track = bytes([0, 0x90, 60, 80, 4, 60, 0, 0, 64, 80, 2, 64, 0]) + b"\x00\xff\x2f\x00"
+    song = b"MThd\0\0\0\6\0\1\0\1\0\4MTrk" + len(track).to_bytes(4, "big") + track
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.mid", song)
+        archive.writestr("b.mid", song)
+    return buffer.getvalue()
+
+
 SOUND: dict[str, Callable[[], bytes]] = {
     "x.csv": lambda: b'text,label\n"a, b",x\nc,y\n',
     "x.jsonl": lambda: b'{"text": "a", "label": "x"}\n{"text": "b", "label": "y", "x": [1, null, {}]}\n',
@@ -46,6 +57,8 @@ SOUND: dict[str, Callable[[], bytes]] = {
     "x.npz": arrays,
     "x.csv.gz": lambda: gzip.compress(b"text,label\na,b\n" * 20, mtime=0),
     "x.zip": zipped,
+    "songs.zip": music,
+    "x.json": lambda: b'{"train": [[[60, 64], [62]], [[60]]], "test": [[[70]]]}',
 }
 
 
@@ -82,7 +95,7 @@ def test_changed_and_cut_files_give_data_or_one_clear_error(
     attempt(name, bytes(data[: len(data) - cut] if cut < len(data) else data))
 
 
-@pytest.mark.parametrize("name", [*SOUND, "x.txt", "x.tsv", "x.npy", "x.json", "x.tar.gz"])
+@pytest.mark.parametrize("name", [*SOUND, "x.txt", "x.tsv", "x.npy", "x.mid", "x.tar.gz"])
 @settings(max_examples=25)
 @given(data=st.binary(max_size=200))
 def test_any_bytes_give_data_or_one_clear_error(name: str, data: bytes) -> None:

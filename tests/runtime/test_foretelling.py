@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import recurra as rc
-from recurra.runtime.foretelling import ForetellingStream
 from recurra.runtime.verify import verify
+from recurra.runtime.walking import Walking
 from tasks.test_frame_model import rolls
 
 TEXTS = ["the cat sat on the mat", "the dog sat on the log; ", "a cat, a dog"] * 4
@@ -33,12 +33,9 @@ def test_verify_finds_every_bit_the_same(models):
 
 
 def test_a_stream_that_did_not_read_the_beginning_would_be_seen(models, monkeypatch):
-    def without(self, predictor, **options):
-        super(ForetellingStream, self).__init__(predictor)
-
-    monkeypatch.setattr(ForetellingStream, "__init__", without)
+    monkeypatch.setattr(Walking, "begun", Walking.stepping)
     failed = {check.name for check in verify(models[1]).checks if not check.passed}
-    assert "streamed = batch" in failed
+    assert {"streamed = batch", "interleaved by key = batch"} <= failed
 
 
 def test_what_may_come_next_is_that_of_the_whole_text(models):
@@ -62,7 +59,24 @@ def test_what_a_stream_cannot_say_is_refused(models):
         with pytest.raises(rc.errors.SpecError, match="look_ahead has no effect"):
             model.stream(look_ahead=3)
     frames = models[1]
-    with pytest.raises(rc.errors.SpecError, match="has no result"):
-        frames.stream().result()
-    with pytest.raises(rc.errors.SpecError, match="no streams by key"):
-        frames.streams()
+    with pytest.raises(rc.errors.DataError, match=r"0 and 1 alone, got 0\.5"):
+        frames.stream().push([0.5, 0, 0, 0, 0])
+    errors = frames.streams().push_many({"a": [0, 0, 2, 0, 0], "b": [0, 0, 1, 0, 0]})
+    assert list(errors) == ["a"]
+    assert "got 2" in str(errors["a"])
+
+
+def test_streams_by_key_foretell_what_each_foretells_alone(models):
+    frames = models[1]
+    many, pieces = frames.streams(max_streams=8), rolls(3, seed=5)
+    for step in range(max(map(len, pieces))):
+        going = {key: piece[step] for key, piece in enumerate(pieces) if step < len(piece)}
+        assert many.push_many(going) == {}
+    for key, piece in enumerate(pieces):
+        expected = frames.next_frame([piece])[0]
+        assert many.probabilities(key).tobytes() == expected.tobytes()
+        assert many.result(key) == {"next": expected.tolist()}
+        many.reset(key)
+        assert many.probabilities(key).tobytes() == frames.next_frame([piece[:0]])[0].tobytes()
+    many.restore("copy", frames.stream().state)
+    assert many.outputs(["copy"]).tobytes() == many.outputs([0]).tobytes()

@@ -32,6 +32,7 @@ UNITS: Mapping[str, type[InputSpec]] = {
 BY_KIND = {"text": "words", "signal": "signal", "events": "events"}
 TASKS = ("classifier", "regressor", "tagger")
 LANGUAGE = "language_model"
+FRAMES = "frame_model"
 
 READ_OPTIONS = (
     "input",
@@ -51,6 +52,7 @@ READ_OPTIONS = (
     "time_order",
     "pattern",
     "rows_per_step",
+    "steps_per_quarter",
     "bad_rows",
     "quote",
 )
@@ -162,13 +164,16 @@ def _by_step(targets: Any) -> bool:
     return isinstance(targets, Ragged)
 
 
-def divide(dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None) -> Divided:
+def divide(
+    dataset: Dataset, chosen: Mapping[str, Any], test: Dataset | None, *, foretold: bool = False
+) -> Divided:
     """Train, validation and test: a test file or the data's own split first, then by group, by time, else 60/20/20,
-    stratified by class; 80/10/10 where every step has a target, so that a sequence tests many answers.
-    [data] options: validation and test (shares), split_seed, group, order, gap."""
-    usual = 0.1 if _by_step(dataset.targets) else 0.2
+    stratified by class; 80/10/10 where every step has a target, so that a sequence tests many answers, or where each
+    is foretold by those before it (`foretold`: there are no targets). [data] options: validation and test (shares),
+    split_seed, group, order, gap."""
+    usual = 0.1 if foretold or _by_step(dataset.targets) else 0.2
     validation, share = float(chosen.get("validation", usual)), float(chosen.get("test", usual))
-    if dataset.targets is None:
+    if dataset.targets is None and not foretold:
         raise DataError(f"{dataset.source}: no target column was found; name it with --target")
     if test is not None:
         dataset = replace(dataset, split=None)

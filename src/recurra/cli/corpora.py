@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -10,7 +9,8 @@ from typing import Any
 
 from recurra.cli.attending import Attending
 from recurra.cli.building import UNITS, read_data
-from recurra.cli.diagnosing import diagnosis_lines, diagnosis_of, explaining_divergence
+from recurra.cli.diagnosing import explaining_divergence
+from recurra.cli.foretelling import kept, tell_scores
 from recurra.cli.options import Choices
 from recurra.cli.output import print_json
 from recurra.data.corpus import Corpus, divided
@@ -102,24 +102,8 @@ def fit_language_model(
     scores = {"validation": model.fitted_best().get("validation", {})}
     if held is not None:
         scores = {"test": model.scores(held, held_told), **scores}
-    history = checkpoints / "history.jsonl"
-    extras = {"history.jsonl": history.read_bytes()} if history.is_file() else {}
     reading = {**chosen.data, "documents": model.documents}
-    path = model.save(output, scores=scores, data={"reading": reading}, extras=extras)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    diagnosis = diagnosis_of(model)
-    return {
-        "model": str(path),
-        "task": model.task,
-        "scores": scores.get("test", scores["validation"]),
-        "validation": scores["validation"],
-        "seconds": round(seconds, 3),
-        "epochs": len(model.history_.epochs),
-        "best_epoch": model.fitted_.best_epoch,
-        "stopped_by": model.fitted_.stopped_by,
-        "notes": list(model.notes_),
-        **({} if diagnosis is None else {"diagnosis": diagnosis.to_dict()}),
-    }
+    return kept(model, output, scores, reading, checkpoints=checkpoints, seconds=seconds)
 
 
 _Told = tuple[Corpus | None, list[Any] | None]
@@ -145,16 +129,6 @@ def _parts(
         return (first, None), (second, None)
     told, aside = Told.of(corpus, conditions).divided(share, 0)
     return (told.corpus, told.conditions), (aside.corpus, aside.conditions)
-
-
-def tell(record: Mapping[str, Any]) -> None:
-    """What a person reads after training."""
-    shown = {name: value for name, value in record["scores"].items() if isinstance(value, float)}
-    print("test: " + ", ".join(f"{name} {value:.4f}" for name, value in shown.items()))
-    print(f"{record['epochs']} epochs in {record['seconds']:.1f} s, best epoch {record['best_epoch']}")
-    for line in diagnosis_lines(record):
-        print(line)
-    print(f"model:  {record['model']}")
 
 
 def texts_like_training(predictor: Any, data: Sequence[str], changes: Mapping[str, Any]) -> list[str]:
@@ -208,6 +182,4 @@ def evaluate_language_model(
         print_json({"model": name, "task": predictor.task, "rows": scores["documents"], "scores": scores})
         return
     print(f"{scores['tokens']:,} {scores['unit']} in {scores['documents']:,} documents")
-    for key, value in scores.items():
-        if isinstance(value, float):
-            print(f"{key:<28}{value:.4f}")
+    tell_scores(scores)

@@ -43,8 +43,8 @@ def evaluate(
 ) -> None:
     """Score a stored model on labelled data; read as in its training unless told otherwise.
 
-    A language model scores running text. With --cache or --dynamic the scores are those of attending to what the
-    text said lately, and "plain" is the nats per token without.
+    A language model scores running text, a frame model its sequences. With --cache or --dynamic the scores are those
+    of attending to what the text said lately, and "plain" is the nats per token without.
     """
     from recurra.cli.attending import Attending
     from recurra.cli.reading import read_like_training
@@ -61,6 +61,11 @@ def evaluate(
         return
     if attending:
         raise InputError("--cache, --dynamic and --training-text are for language models; leave them out")
+    if predictor.task == "frame_model":
+        from recurra.cli.frames import evaluate_frame_model
+
+        evaluate_frame_model(predictor, model, data, chosen.data, part=part, as_json=json_output)
+        return
     dataset = read_like_training(predictor, data, chosen.data)
     if part is not None:
         dataset = dataset.part(part)

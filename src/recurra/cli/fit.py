@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 @o.chosen_by(*o.DATA, *o.SPLITS, *o.CELL, *o.MODEL, *o.LANGUAGE, *o.DIAGNOSE)
 def fit(
-    task: Annotated[str, typer.Argument(help="classifier, regressor, tagger or language-model.")],
+    task: Annotated[
+        str, typer.Argument(help="classifier, regressor, tagger, language-model or frame-model.")
+    ],
     data: o.Data,
     output: o.Output,
     chosen: o.Choices,
@@ -45,16 +47,16 @@ def fit(
     quiet: o.Quiet = False,
 ) -> None:
     """Train a model, choose its weights on validation, score the test split once, save a bundle."""
-    from recurra.cli.building import LANGUAGE, TASKS, check_task, divide, estimator, read_data
+    from recurra.cli.building import FRAMES, LANGUAGE, TASKS, check_task, divide, estimator, read_data
     from recurra.cli.promising import calibrate, check_promise, set_aside
     from recurra.storage import check_target
 
-    task = check_task(task, (*TASKS, LANGUAGE))
+    task = check_task(task, (*TASKS, LANGUAGE, FRAMES))
     check_promise(conformal, max_error, task)
     check_target(output)
     progress = None if quiet else progress_kind(json_output=json_output)
-    if task == LANGUAGE:
-        _fit_language_model(data, chosen, output, test, resume, conformal, progress, json_output)
+    if task in (LANGUAGE, FRAMES):
+        _fit_foretelling(task, data, chosen, output, test, resume, conformal, progress, json_output)
         return
     dataset = read_data(data, chosen.data, task)
     held = None if test is None else read_data([test], chosen.data, task)
@@ -79,7 +81,8 @@ def fit(
         _tell(record, model)
 
 
-def _fit_language_model(
+def _fit_foretelling(
+    task: str,
     data: list[str],
     chosen: Any,
     output: Path,
@@ -89,12 +92,15 @@ def _fit_language_model(
     progress: str | None,
     json_output: bool,
 ) -> None:
-    from recurra.cli.corpora import fit_language_model, tell
+    from recurra.cli.building import FRAMES
+    from recurra.cli.corpora import fit_language_model
+    from recurra.cli.foretelling import tell
+    from recurra.cli.frames import fit_frame_model
     from recurra.errors import InputError
 
     if conformal is not None:
-        raise InputError("--conformal has no effect on a language model; leave it out")
-    record = fit_language_model(
+        raise InputError(f"--conformal has no effect on a {task.replace('_', ' ')}; leave it out")
+    record = (fit_frame_model if task == FRAMES else fit_language_model)(
         data,
         chosen,
         output,

@@ -1,8 +1,9 @@
-"""`recurra generate MODEL`: a language model writes, without torch."""
+"""`recurra generate MODEL`: a language model writes, a frame model plays, without torch."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,10 +22,13 @@ def register(app: typer.Typer) -> None:
 def generate(
     model: Annotated[str, typer.Argument(help="Folder of a bundle.")],
     prompt: Annotated[
-        list[str] | None, typer.Option("--prompt", "-p", help="What the text begins with; repeatable.")
+        list[str] | None,
+        typer.Option("--prompt", "-p", help="What it begins with, repeatable; of a frame model a file."),
     ] = None,
     condition: Condition = None,
-    length: Annotated[int | None, typer.Option(help="Tokens to write at most; 200 if left out.")] = None,
+    length: Annotated[
+        int | None, typer.Option(help="Tokens at most, 200 if left out; or frames, 64.")
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(help="Below 1 safer, above 1 bolder, 0 always the likeliest; 1 if left out."),
@@ -53,18 +57,27 @@ def generate(
     stop: Annotated[list[str] | None, typer.Option(help="A text that ends the writing; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the draws: the same seed, the same text; 0.")] = None,
     count: Annotated[int | None, typer.Option(help="Texts per prompt.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Frame model: a MIDI file to write, such as song.mid."),
+    ] = None,
+    steps_per_quarter: Annotated[
+        int | None,
+        typer.Option(help="With --output: frames of a quarter note; as in training, else 2.", min=1),
+    ] = None,
     json_output: o.Json = False,
 ) -> None:
     """Write on from a prompt (or from nothing), piece by piece as it comes.
 
-    The same seed gives the same text, whatever the number of threads and whatever else is asked for beside it.
+    The same seed gives the same text, whatever the number of threads and whatever else is asked for beside it. A
+    frame model goes on with the frames of a file; it prints the sequence as JSON, or writes it as music.
     """
     from recurra.runtime import load
 
     predictor = load(model)
-    if predictor.task != "language_model":
+    if predictor.task not in ("language_model", "frame_model"):
         raise InputError(
-            f"{model} is a {predictor.task}, which writes nothing; generate needs a language model"
+            f"{model} is a {predictor.task}, which writes nothing; generate needs a language or a frame model"
         )
     predictor = under(predictor, condition)
     asked: dict[str, Any] = {
@@ -82,6 +95,16 @@ def generate(
         "seed": seed,
         "count": count,
     }
+    if predictor.task == "frame_model":
+        from recurra.cli.frames import generate_frames
+
+        places: dict[str, Any] = {"output": output, "steps_per_quarter": steps_per_quarter}
+        generate_frames(predictor, model, prompt or [], asked, **places, as_json=json_output)
+        return
+    if output is not None or steps_per_quarter is not None:
+        raise InputError(
+            "--output and --steps-per-quarter have no effect on a language model; leave them out"
+        )
     options = {name: value for name, value in asked.items() if value is not None}
     prompts = prompt or [""]
     if json_output:

@@ -18,7 +18,7 @@ from recurra.errors import DataError, SpecError, nearest
 Data = Annotated[
     list[str],
     typer.Argument(
-        help="CSV, TSV, JSON lines, Parquet, .ts, .npz, a folder by class, or archives of these; several are joined."
+        help="CSV, TSV, JSON lines, Parquet, .ts, .npz, MIDI, a folder by class, or archives; several are joined."
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")]
@@ -87,6 +87,7 @@ DATA = _flags(
     ("time_order", str, "sort or refuse rows that are out of order."),
     ("pattern", str, "For folders of one file per sequence: a regular expression that names columns."),
     ("rows_per_step", int, "For such files: lines per step."),
+    ("steps_per_quarter", int, "Of MIDI files: steps of a quarter note; 2 (eighths) if left out."),
     ("bad_rows", str, "refuse or drop rows that cannot be read."),
     ("quote", str, "Character around cells that hold the separator; empty for none."),
     ("multilabel", str, "Separator between several labels in one cell, such as '|'."),

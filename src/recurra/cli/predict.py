@@ -36,7 +36,8 @@ def predict(
 ) -> None:
     """Answer for new sequences: `{"label", "probability", "probabilities"}` or `{"value"}` per line.
 
-    A language model scores texts: `{"log_probability", "tokens", "nats_per_token", "perplexity"}` per document.
+    A language model scores texts: `{"log_probability", "tokens", "nats_per_token", "perplexity"}` per document; a
+    frame model sequences: `{"log_probability", "frames", "nats_per_frame"}`.
     """
     from recurra.cli.reading import read_like_training, standard_input
     from recurra.runtime import load
@@ -58,6 +59,10 @@ def predict(
 
         inputs, conditions = told_texts_like_training(predictor, data, chosen.data)
         more = {} if conditions is None else {"conditions": conditions}
+    elif predictor.task == "frame_model":
+        from recurra.cli.frames import frames_like_training
+
+        inputs = list(frames_like_training(predictor, data, chosen.data).inputs)
     else:
         dataset = read_like_training(predictor, data, chosen.data)
         inputs, static = dataset.inputs, dataset.static

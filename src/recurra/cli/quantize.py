@@ -9,7 +9,7 @@ import typer
 
 from recurra.cli import options as o
 from recurra.cli.output import print_json
-from recurra.errors import DataError
+from recurra.errors import DataError, InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +39,11 @@ def quantize(
     if output is not None:
         check_target(output)
     predictor = load(model)
+    if predictor.task in ("language_model", "frame_model"):
+        raise InputError(
+            f"a {predictor.task.replace('_', ' ')} is not measured by quantize: write it in fewer bits by recurra "
+            "export --precision int8, and score it by recurra evaluate"
+        )
     dataset = read_like_training(predictor, data, chosen.data)
     if part is not None:
         dataset = dataset.part(part)

@@ -13,18 +13,22 @@ from recurra.cli.building import read_data
 from recurra.data.dataset import Dataset
 from recurra.errors import DataError, InputError
 
+OPTIONAL = ("target", "steps_per_quarter")
+"""Options of training that other data may do without."""
+
 
 def read_like_training(predictor: Any, data: Sequence[str], changes: Mapping[str, Any]) -> Dataset:
     """Read files with the options of training, which the bundle keeps, and the given changes."""
     stored = dict(predictor.config["data"].get("reading", {}))
     chosen = {**stored, **changes}
-    try:
-        return read_data(data, chosen, predictor.task)
-    except DataError:
-        if not stored.get("target") or "target" in changes:
-            raise
-        # Data to predict on often lack the target column; everything else must still be there.
-        return read_data(data, {k: v for k, v in chosen.items() if k != "target"}, predictor.task)
+    # Data to predict on often lack the target column, and no files but MIDI have a grid; all else must be there.
+    dropped = [name for name in OPTIONAL if stored.get(name) and name not in changes]
+    for name in (None, *dropped):
+        try:
+            return read_data(data, {k: v for k, v in chosen.items() if k != name}, predictor.task)
+        except DataError as error:
+            failed = error
+    raise failed
 
 
 def lines_of(stream: Any) -> Iterator[str]:
@@ -80,5 +84,9 @@ def sequences_like_training(
         from recurra.cli.corpora import texts_like_training
 
         return texts_like_training(predictor, data, reading), None
+    if predictor.task == "frame_model":
+        from recurra.cli.frames import frames_like_training
+
+        return list(frames_like_training(predictor, data, reading).inputs), None
     dataset = read_like_training(predictor, data, reading)
     return dataset.inputs, dataset.static

@@ -8,9 +8,11 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from recurra.data.array_files import npy_table, npz_table
+from recurra.data.array_files import SIGNAL, npy_table, npz_table
 from recurra.data.cells import Floats, all_numbers, numbers
 from recurra.data.files import Leaf, decode
+from recurra.data.midi_reading import read_midi
+from recurra.data.piano import KEY_NAMES, holds_rolls, rolls_table
 from recurra.data.roles import Request, as_list
 from recurra.data.tables import (
     Table,
@@ -23,9 +25,11 @@ from recurra.data.tables import (
 )
 from recurra.data.ts_files import ts_table
 from recurra.errors import DataError
+from recurra.ragged import Array
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 TABLE_ENDINGS = (*SEPARATORS, ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".ts", ".npz")
+MIDI_ENDINGS = (".mid", ".midi")
 _FOREIGN = frozenset(
     {
         *(".pkl", ".pickle", ".joblib", ".pt", ".pth", ".pt2", ".onnx", ".safetensors"),
@@ -45,12 +49,15 @@ class Format:
     quote: str = '"'
     pattern: str | None = None
     rows_per_step: int = 1
+    steps_per_quarter: int | None = None
 
     def __post_init__(self) -> None:
         if self.separator in ("\\t", "tab"):
             object.__setattr__(self, "separator", "\t")
         if self.rows_per_step < 1:
             raise DataError(f"rows_per_step must be at least 1, got {self.rows_per_step}")
+        if self.steps_per_quarter is not None and self.steps_per_quarter < 1:
+            raise DataError(f"steps_per_quarter must be at least 1, got {self.steps_per_quarter}")
         if len(self.quote) > 1:
             raise DataError(f"quote must be one character, or '' for none, got {self.quote!r}")
 
@@ -63,6 +70,8 @@ def leaf_table(leaf: Leaf, form: Format, request: Request) -> Table:
         raise DataError(
             f"{leaf.source} is a {ending} file, which is not read; save the data as CSV, JSON lines, Parquet or .npz"
         )
+    if ending in MIDI_ENDINGS:
+        return Table(columns={SIGNAL: [midi_roll(leaf, form)]}, source=leaf.source, features=KEY_NAMES)
     data = leaf.load()
     if ending in (".parquet", ".pq"):
         return parquet_table(data, leaf.source)
@@ -75,6 +84,8 @@ def leaf_table(leaf: Leaf, form: Format, request: Request) -> Table:
         raise DataError(f"{leaf.source} is empty")
     if ending == ".ts":
         return ts_table(text, leaf.source)
+    if ending == ".json" and holds_rolls(text):
+        return rolls_table(text, leaf.source)
     if ending in (".jsonl", ".ndjson", ".json"):
         return json_lines_table(text, leaf.source)
     separator = form.separator or SEPARATORS.get(ending) or ("\t" if "\t" in text.split("\n", 1)[0] else None)
@@ -83,6 +94,11 @@ def leaf_table(leaf: Leaf, form: Format, request: Request) -> Table:
         if separator is None
         else _delimited(text, leaf, separator, form, request)
     )
+
+
+def midi_roll(leaf: Leaf, form: Format) -> Array:
+    """(T, 88) the keys of a MIDI file, on a grid of eighths if not told otherwise."""
+    return read_midi(leaf.load(), leaf.source, steps_per_quarter=form.steps_per_quarter or 2)
 
 
 def _delimited(text: str, leaf: Leaf, separator: str, form: Format, request: Request) -> Table:
@@ -144,5 +160,5 @@ def _row(words: list[str], where: str) -> Floats:
 
 def stem(path: PurePosixPath) -> str:
     """Return a file's name without the ending .txt or the ending of a table."""
-    known = path.suffix.lower() in (".txt", ".text", ".npy", *TABLE_ENDINGS)
+    known = path.suffix.lower() in (".txt", ".text", ".npy", *MIDI_ENDINGS, *TABLE_ENDINGS)
     return path.stem if known else path.name

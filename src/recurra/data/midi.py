@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from recurra.data.piano import LOWEST_KEY
 from recurra.errors import DataError
 from recurra.ragged import Array
 from recurra.storage import atomic_write_bytes
-
-LOWEST_KEY = 21
-"""The MIDI number of the lowest of a piano's 88 keys (A0)."""
 
 TICKS = 480
 """Ticks of a quarter note."""

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from recurra.data.assembly import assemble
 from recurra.data.dataset import Dataset
 from recurra.data.files import Leaf, gather
-from recurra.data.formats import Format, leaf_table
+from recurra.data.formats import MIDI_ENDINGS, Format, leaf_table
 from recurra.data.roles import Columns, Request
 from recurra.data.tables import frame_table
 from recurra.data.tagged import is_tagged, tagged_dataset
@@ -44,13 +44,15 @@ def read(
     task: str | None = None,
     pattern: str | None = None,
     rows_per_step: int = 1,
+    steps_per_quarter: int | None = None,
 ) -> Dataset:
     """Read sequences from a file, a folder, an archive, or several of them.
 
-    Formats, by ending: .csv, .tsv, .jsonl (.ndjson, .json), .parquet, .npz, .npy, .ts (UEA and UCR); any other
-    file is a table where `separator` is given or its first line holds a tab, else one text per line. Compressed
-    files (.gz, .bz2, .xz) and archives (.zip, .tar, .tar.gz) are read as they are, in memory. What a folder or
-    several files mean is written at the top of `recurra.data.trees`.
+    Formats, by ending: .csv, .tsv, .jsonl (.ndjson, .json), .parquet, .npz, .npy, .ts (UEA and UCR), .mid (a sequence
+    of the 88 keys of a piano, 0 or 1 per step), .json of lists of keys by part; any other file is a table where
+    `separator` is given or its first line holds a tab, else one text per line. Compressed files (.gz, .bz2, .xz) and
+    archives (.zip, .tar, .tar.gz) are read as they are, in memory. What a folder or several files mean is written at
+    the top of `recurra.data.trees`.
 
     path: where the data are.
     input: the column(s) to learn from: names, positions from 0, or ranges ("1:", "x1:x9"). Several text columns
@@ -85,6 +87,7 @@ def read(
     pattern: for folders where each file is one sequence: a regular expression for their paths, whose named
         groups become columns: r"a(?P<target>\\d+)_s(?P<subject>\\d+)".
     rows_per_step: for such files of numbers: how many lines make one step.
+    steps_per_quarter: of MIDI files: steps of a quarter note; None: 2, eighths.
 
     Raises DataError, one line that says where, what and what to do; MissingExtraError for Parquet without polars.
     """
@@ -111,8 +114,11 @@ def read(
         quote=quote,
         pattern=pattern,
         rows_per_step=rows_per_step,
+        steps_per_quarter=steps_per_quarter,
     )
     leaves, tree, source = _leaves(path)
+    if steps_per_quarter is not None and not any(leaf.path.suffix.lower() in MIDI_ENDINGS for leaf in leaves):
+        raise DataError(f"steps_per_quarter has no effect on {source}, which is no MIDI file; leave it out")
     if task == "tagger" and is_tagged(leaves):
         return tagged_dataset(leaves, form, request, source)
     if tree and (len(leaves) > 1 or pattern is not None):

@@ -27,7 +27,16 @@ import numpy as np
 from recurra.data.array_files import SIGNAL, TARGET, array_of
 from recurra.data.cells import Floats
 from recurra.data.files import PART_WORDS, Leaf, decode, part_of, without_part
-from recurra.data.formats import TABLE_ENDINGS, Format, is_numeric, leaf_table, number_rows, stem
+from recurra.data.formats import (
+    MIDI_ENDINGS,
+    TABLE_ENDINGS,
+    Format,
+    is_numeric,
+    leaf_table,
+    midi_roll,
+    number_rows,
+    stem,
+)
 from recurra.data.roles import STEPS, Request
 from recurra.data.tables import TEXT, Table, join, line_table
 from recurra.errors import DataError
@@ -158,6 +167,8 @@ def _completed(request: Request, marks: Sequence[Marks], **roles: Any) -> Reques
 def _sequences(leaves: Sequence[Leaf], form: Format, request: Request) -> tuple[str, list[Any]]:
     if leaves[0].path.suffix.lower() == ".npy":
         return SIGNAL, [array_of(leaf.load(), leaf.source) for leaf in leaves]
+    if leaves[0].path.suffix.lower() in MIDI_ENDINGS:
+        return SIGNAL, [midi_roll(leaf, form) for leaf in leaves]
     texts = [decode(leaf.load(), form.encoding, leaf.source) for leaf in leaves]
     if request.kind == "text" or (request.kind is None and not is_numeric(texts[0])):
         return TEXT, texts

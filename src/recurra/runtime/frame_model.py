@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurra import kernels
+from recurra.data.encoder import Memory
 from recurra.errors import DataError, InputError
 from recurra.kernels import shaping
 from recurra.ragged import Array, Ragged
@@ -41,14 +42,19 @@ class FrameModelPredictor(Walking):
     def encode(self, inputs: Any) -> Ragged:
         """What the model reads: an empty frame before each sequence, then its frames. Raises DataError for others."""
         batch = self.encoder.encode(inputs)
-        frames = np.asarray(batch.values)
-        odd = frames[(frames != 0.0) & (frames != 1.0)]
-        if len(odd):
-            raise DataError(
-                f"frames must hold 0 and 1 alone, got {odd[0]:g}; a Regressor learns other numbers"
-            )
-        values = np.insert(frames, batch.offsets[:-1], 0.0, axis=0)
+        values = np.insert(_checked(batch), batch.offsets[:-1], 0.0, axis=0)
         return Ragged(values=values, offsets=batch.offsets + np.arange(len(batch.offsets)))
+
+    def step(self, item: Any, memory: Memory | None = None) -> tuple[Ragged, Memory]:
+        """The next frame or frames. Raises DataError for others than of 0 and 1."""
+        encoded, memory = super().step(item, memory)
+        _checked(encoded)
+        return encoded, memory
+
+    @property
+    def quick(self) -> None:
+        """None: every number is looked at."""
+        return None
 
     def log_probabilities(self, inputs: Any) -> Ragged:
         """The natural logarithm of the probability of each frame of each sequence, float32."""
@@ -110,13 +116,14 @@ class FrameModelPredictor(Walking):
         found = self.log_probabilities(inputs)
         return {"nats_per_frame": _mean(found.values), "frames": len(found.values), "sequences": len(found)}
 
-    def answers(self, outputs: Any) -> Any:
-        """Not used: a sequence is scored by the frames that it has."""
-        raise InputError("a frame model scores sequences; use predict or log_probabilities")
+    def answers(self, outputs: Array) -> Array:
+        """(n, K) the probability of each yes in the next frame, for what leaves the model."""
+        return self.probabilities(outputs)
 
-    def records_of(self, outputs: Any) -> Iterator[dict[str, Any]]:
-        """As `answers`."""
-        raise InputError("a frame model scores sequences; use records")
+    def records_of(self, outputs: Array) -> Iterator[dict[str, Any]]:
+        """`{"next": [...]}`: the same of each step, as a stream says it."""
+        for row in self.probabilities(outputs):
+            yield {"next": row.tolist()}
 
     def calibrated(self, outputs: Any, encoded: Any, **options: Any) -> Any:
         """A frame model promises no sets."""
@@ -125,6 +132,15 @@ class FrameModelPredictor(Walking):
     def sets_of(self, outputs: Any, coverage: float | None = None) -> Any:
         """As `calibrated`."""
         return self.calibrated(outputs, None)
+
+
+def _checked(batch: Ragged) -> Array:
+    """The frames of a batch; raises DataError for other numbers than 0 and 1."""
+    frames = np.asarray(batch.values)
+    odd = frames[(frames != 0.0) & (frames != 1.0)]
+    if len(odd):
+        raise DataError(f"frames must hold 0 and 1 alone, got {odd[0]:g}; a Regressor learns other numbers")
+    return frames
 
 
 def _mean(values: Any) -> float:

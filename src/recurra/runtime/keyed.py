@@ -11,7 +11,6 @@ import numpy as np
 
 from recurra.errors import DataError, InputError
 from recurra.ragged import Array, Ragged
-from recurra.runtime.intake import quick_numbers
 from recurra.runtime.shelf import Clock, Kept, OnEvict, Shelf
 from recurra.runtime.state import Remembered, state_bytes, state_record
 from recurra.runtime.stream import probabilities_of, remembered, scaled_features
@@ -84,7 +83,7 @@ class Streams(Shelf[_Held]):
         rows = min(FIRST_ROWS, max_streams)
         self._stepping = predictor.begun(rows=rows, look_ahead=look_ahead)
         self._free = list(range(rows))
-        self._quick = quick_numbers(predictor.encoder)
+        self._quick = predictor.quick
 
     def start(self, key: Hashable, *, static: Any = None) -> None:
         """Begin a stream, or begin it anew; static: its features, for a model that reads any."""
@@ -172,7 +171,7 @@ class Streams(Shelf[_Held]):
         if quick is not None:
             return _Piece(x=quick.copy(), memory=None)
         held = self._held.get(key)
-        encoded, memory = self._predictor.encoder.step(item, _remembered(held))
+        encoded, memory = self._predictor.step(item, _remembered(held))
         return _Piece(x=self._enter(encoded), memory=memory)
 
     def _enter(self, encoded: Ragged) -> Array:

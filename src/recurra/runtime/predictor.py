@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from recurra import kernels
-from recurra.data.encoder import Encoder
+from recurra.data.encoder import Encoder, Memory
 from recurra.errors import DataError
 from recurra.graph.model import InputShape, Model, sequence_model
 from recurra.graph.run import Flow, Run
@@ -20,6 +20,7 @@ from recurra.graph.stepping import Stepping, stepping_of
 from recurra.ragged import Array, Ragged
 from recurra.runtime import promised
 from recurra.runtime.condition import Condition
+from recurra.runtime.intake import QuickNumbers, quick_numbers
 from recurra.runtime.promised import Promised
 from recurra.runtime.static_scaler import StaticScaler
 from recurra.spec import Network
@@ -229,6 +230,15 @@ class Predictor(Promised, ABC):
         """The model one step at a time, for encoded steps; `stream` is for everybody else."""
         options: dict[str, Any] = {"look_ahead": look_ahead, "watch": watch, "cache": self._cache}
         return stepping_of(self.model, self.parameters, rows=rows, **options)
+
+    def step(self, item: Any, memory: Memory | None = None) -> tuple[Ragged, Memory]:
+        """`Encoder.step`, refusing what the task cannot read."""
+        return self.encoder.step(item, memory)
+
+    @property
+    def quick(self) -> QuickNumbers | None:
+        """The lean way of plain numbers into the model, where `step` does nothing but scale them."""
+        return quick_numbers(self.encoder)
 
     def begun(self, **options: Any) -> Stepping:
         """As `stepping`, with everything read that stands before what a stream is handed."""

@@ -79,7 +79,7 @@ class StepStream:
         if self._ended:
             raise DataError("the stream was finished; begin a new sequence with reset()")
         memory = None if self._memory is None else dict(self._memory)
-        encoded, memory = self._predictor.encoder.step(item, memory)
+        encoded, memory = self._predictor.step(item, memory)
         count = int(encoded.offsets[-1])
         made = []
         if count:

@@ -11,7 +11,6 @@ from recurra.errors import SpecError
 from recurra.graph.stepping import FEW
 from recurra.kernels import Recurred
 from recurra.ragged import Array
-from recurra.runtime.intake import quick_numbers
 from recurra.runtime.state import Remembered, read_state, state_bytes, state_record
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Stream:
         predictor.encoder.check_stream()
         self._predictor, self._look_ahead, self._watch = predictor, look_ahead, watch
         self._stepping = predictor.begun(look_ahead=look_ahead, watch=watch)
-        quick = quick_numbers(predictor.encoder)
+        quick = predictor.quick
         self._quick = None if quick is None else quick.row
         self._take = self._stepping.bare()
         self._steps = 0
@@ -71,9 +70,7 @@ class Stream:
             self._steps += 1
 
     def _push_pieces(self, item: Any) -> None:
-        encoded, memory = self._predictor.encoder.step(
-            item, None if self._memory is None else dict(self._memory)
-        )
+        encoded, memory = self._predictor.step(item, None if self._memory is None else dict(self._memory))
         count = int(encoded.offsets[-1])
         if count:
             x = self._stepping.enter(encoded)

@@ -68,3 +68,25 @@ class ForetellingWork(StepWork):
         second.restore(first.snapshot())
         made += [second.push_outputs(item) for item in items[half:]]
         return self._joined(made)
+
+    def _streamed_checks(self, rows: Array) -> Iterator[Check]:
+        yield from super()._streamed_checks(rows)
+        rows = rows[self.batch.lengths[rows] <= EVERY_STEP]
+        if len(rows):
+            pieces = [pieces_of(self.predictor.encoder, self.sample.inputs, int(row)) for row in rows]
+            by_key = partial(self._by_key, rows, pieces, None)
+            yield self._same("interleaved by key = batch", by_key, self.batch.token_index(rows))
+
+    def _by_key(self, rows: Array, pieces: list[list[Any]], ahead: int | None) -> Array:
+        """What all streams foretell before the first step and after each, stepped together."""
+        streams = self.predictor.streams()
+        for row in rows.tolist():
+            streams.start(row)
+        made = {row: [streams.outputs([row])] for row in rows.tolist()}
+        for step in range(max(map(len, pieces))):
+            going = {r: items[step] for r, items in zip(made, pieces, strict=True) if step < len(items)}
+            for error in streams.push_many(going).values():
+                raise error
+            for row in going:
+                made[row].append(streams.outputs([row]))
+        return self._joined([each for found in made.values() for each in found])

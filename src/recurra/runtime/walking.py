@@ -15,7 +15,7 @@ from recurra.ragged import Array, Ragged
 from recurra.runtime.predictor import CHUNK_TOKENS, Predictor, chunks
 
 if TYPE_CHECKING:
-    from recurra.runtime.keyed import Streams
+    from recurra.graph.stepping import Stepping
     from recurra.runtime.stream import Stream
 
 CHUNK_NUMBERS = 1 << 23
@@ -41,9 +41,11 @@ class Walking(Predictor):
             raise SpecError("look_ahead has no effect on a model that reads in one direction; leave it out")
         return ForetellingStream(self, static=static, watch=watch)
 
-    def streams(self, **options: Any) -> Streams:
-        """Refused: streams by key begin with what is pushed first, and these models read a beginning before it."""
-        raise SpecError("a frame model has no streams by key yet; begin one with stream() for each")
+    def begun(self, **options: Any) -> Stepping:
+        """As `stepping`, behind what is read before every sequence."""
+        made = self.stepping(**options)
+        made.begin_behind(self.beginning())
+        return made
 
     def walk(self, batch: Ragged) -> Iterator[Array]:
         """What leaves the model after each step of a batch, (n, outputs) at a time, in order."""

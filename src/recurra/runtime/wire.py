@@ -12,9 +12,9 @@ In: an object with any of
 | `end` | true, where a line is answered by `answers`: nothing follows; the rest is answered, the key forgotten |
 
 or, for a stream without a key, the piece alone where it is no object. Out: `key`, `steps` (taken so far, so that a
-stream that began anew is seen), then the record of `recurra predict`, or `answers` of a tagger that reads ahead or
-whose tags depend on their neighbours: the records of the steps whose answers stand since; or `key`, `line` and
-`error` with its `type` and `message`.
+stream that began anew is seen), then the record of `recurra predict`, or `next`, what a language or a frame model
+foretells, or `answers` of a tagger that reads ahead or whose tags depend on their neighbours: the records of the
+steps whose answers stand since; or `key`, `line` and `error` with its `type` and `message`.
 """
 
 from __future__ import annotations
