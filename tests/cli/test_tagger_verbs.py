@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import recurra as rc
 from recurra.cli.app import run
 from recurra.cli.options import Choices
 from recurra.cli.tune import _sections
+from recurra.decoding.tag_decoder import TagDecoder
 from recurra.evaluation.tuning.space import as_asked, default_space
+from shared import assert_noticed
 
 SMALL = ["--hidden-size", "8", "--epochs", "8", "--batch-size", "8"]
 
@@ -101,3 +104,30 @@ def test_options_of_tags_are_options_of_the_task(entities, tmp_path, capsys):
     assert "[task] has no option 'hed'; did you mean 'head'?" in capsys.readouterr().err
     assert run([*command, "--set", "task.tags=crf"]) == 2
     assert "[task] has no option 'tags'" in capsys.readouterr().err
+
+
+def check_alternatives_begin_with_the_answer(folder, capsys):
+    text = "Ann Ray lives in Oslo ."
+    assert run(["predict", str(folder), "--text", text, "--n-best", "3"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["alternatives"] == rc.load(folder).alternatives([text], count=3)[0]
+    assert len(record["alternatives"]) == 3
+    assert record["alternatives"][0]["labels"] == [step["label"] for step in record["steps"]]
+
+
+def test_predict_tells_the_best_sequences_of_tags_on_request(comparison, capsys):
+    """Sequences that were not in their order would be noticed."""
+    best = TagDecoder.best
+
+    def turned(self, *given):
+        return [(paths[::-1], chances[::-1]) for paths, chances in best(self, *given)]
+
+    backwards = mock.patch.object(TagDecoder, "best", turned)
+    assert_noticed(backwards, lambda: check_alternatives_begin_with_the_answer(comparison[0], capsys))
+
+
+def test_alternatives_are_of_taggers_alone(tmp_path, capsys):
+    clf = rc.Classifier(rc.Network(hidden_size=4, num_layers=1), rc.Training(epochs=1))
+    clf.fit(["good", "bad"] * 8, ["a", "b"] * 8).save(tmp_path / "m")
+    assert run(["predict", str(tmp_path / "m"), "--text", "good", "--n-best", "2"]) == 2
+    assert "--n-best has no effect on a classifier" in capsys.readouterr().err

@@ -33,11 +33,16 @@ def predict(
             help="Also the set of labels or the interval with this coverage, for a calibrated model."
         ),
     ] = None,
+    n_best: Annotated[
+        int | None,
+        typer.Option(help="Tagger: also so many of the most probable sequences of tags.", min=1),
+    ] = None,
 ) -> None:
     """Answer for new sequences: `{"label", "probability", "probabilities"}` or `{"value"}` per line.
 
     A language model scores texts: `{"log_probability", "tokens", "nats_per_token", "perplexity"}` per document; a
-    frame model sequences: `{"log_probability", "frames", "nats_per_frame"}`.
+    frame model sequences: `{"log_probability", "frames", "nats_per_frame"}`; a tagger `{"steps": [...]}`, with
+    --n-best also `"alternatives"`, the best first: `{"labels", "probability"}`.
     """
     from recurra.cli.reading import read_like_training, standard_input
     from recurra.runtime import load
@@ -47,9 +52,11 @@ def predict(
         raise InputError(
             f"{model} promises no coverage: leave --coverage out, or fit it with --conformal 0.9"
         )
+    if n_best is not None and predictor.task != "tagger":
+        raise InputError(f"--n-best has no effect on a {predictor.task.replace('_', ' ')}; leave it out")
     inputs: Any
     static = None
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {} if n_best is None else {"alternatives": n_best}
     if text:
         inputs = list(text)
     elif data in (None, [], ["-"]):

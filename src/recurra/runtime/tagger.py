@@ -106,13 +106,16 @@ class TaggerPredictor(Predictor):
         how many at most, at least 1; usual: 2-10.
         """
         batch = self._read(inputs, static)
+        return self._alternatives(self.outputs_of(batch), batch.offsets, count)
+
+    def _alternatives(self, outputs: Array, offsets: Offsets, count: int) -> list[list[dict[str, Any]]]:
         names = self.classes
         return [
             [
                 {"labels": [names[code] for code in path], "probability": chance}
                 for path, chance in zip(paths.tolist(), chances.tolist(), strict=True)
             ]
-            for paths, chances in self.decoder.best(self.outputs_of(batch), batch.offsets, count)
+            for paths, chances in self.decoder.best(outputs, offsets, count)
         ]
 
     @property
@@ -216,14 +219,20 @@ class TaggerPredictor(Predictor):
                 yield {"label": label, "probability": chance[0]}
 
     def records(
-        self, inputs: Any, static: Any = None, *, coverage: float | None = None
+        self,
+        inputs: Any,
+        static: Any = None,
+        *,
+        coverage: float | None = None,
+        alternatives: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Per sequence `{"steps": [...]}`: a label with its probability, or a value, for every step.
 
         Steps that are words also have "text", "begin" and "end", places of characters in the text as given (of a
         `Sentence`, which CoNLL-U is read into, in the text that it was written as, which the record then holds as
         "text"; of another list of words in the words joined by single spaces). With `coverage` each step has a "set"
-        or an "interval" too.
+        or an "interval" too, and with `alternatives` each record has the so many best sequences of tags, as of the
+        method of that name.
         """
         items = inputs if isinstance(inputs, Ragged) else list(inputs)
         batch = self._read(items, static)
@@ -232,14 +241,16 @@ class TaggerPredictor(Predictor):
         if coverage is not None:
             records = promised_steps.with_sets(records, self._sets(outputs, batch.offsets, coverage))
         steps = _parted(records, batch.offsets)
-        for item, found in zip(items, steps, strict=True):
+        best = None if alternatives is None else self._alternatives(outputs, batch.offsets, alternatives)
+        for row, (item, found) in enumerate(zip(items, steps, strict=True)):
             if hasattr(self.encoder, "tokens"):
                 words = self.encoder.tokens(item)
                 found = [
                     {"text": _text(item, place, word), "begin": word[1], "end": word[2], **step}
                     for place, (word, step) in enumerate(zip(words, found, strict=True))
                 ]
-            yield {"text": item.text, "steps": found} if isinstance(item, Sentence) else {"steps": found}
+            text = {"text": item.text} if isinstance(item, Sentence) else {}
+            yield {**text, "steps": found, **({} if best is None else {"alternatives": best[row]})}
 
     def score(self, inputs: Any, targets: Any, static: Any = None) -> float:
         """Accuracy over all tagged steps; of numbers R²."""
