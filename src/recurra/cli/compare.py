@@ -94,8 +94,7 @@ def compare(
     told = None if quiet else say
     bar = "bar" if not quiet and progress_kind(json_output=json_output) == "bar" else None
     if task == LANGUAGE:
-        refuse({"--folds": folds > 1, "--fold-kind": fold_kind, "--learning-curve": learning_curve})
-        refuse({"--jobs": jobs > 1, "--fresh": fresh})
+        refuse({"--folds": folds > 1, "--fold-kind": fold_kind, "--jobs": jobs > 1})
         outcome, record = compare_language_models(
             {name: language_model(_with(chosen, name)) for name in names},
             data,
@@ -104,6 +103,8 @@ def compare(
             test=test,
             seeds=seeds or 1,
             baselines=wanted,
+            learning_curve=learning_curve,
+            cache=_cache(output, fresh),
             on_row=told,
             progress=bar,
         )

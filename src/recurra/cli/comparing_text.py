@@ -19,6 +19,8 @@ def compare_language_models(
     test: str | None,
     seeds: int,
     baselines: Any,
+    learning_curve: bool,
+    cache: Path,
     on_row: Callable[[str], None] | None,
     progress: str | None,
 ) -> tuple[Any, dict[str, Any]]:
@@ -35,6 +37,8 @@ def compare_language_models(
         shares=(_share(chosen, "validation"), _share(chosen, "test")),
         seeds=seeds,
         baselines=baselines,
+        learning_curve=learning_curve,
+        cache=cache,
         on_row=on_row,
         progress=progress,
     )
@@ -49,15 +53,11 @@ def _share(chosen: Mapping[str, Any], name: str) -> float:
     return share
 
 
-_ONE_SPLIT = "which are compared on one split of running text"
-_ONE_BY_ONE = "which are trained one after the other, each on all threads, and not kept between runs"
-_REASONS = {
-    "--folds": _ONE_SPLIT,
-    "--fold-kind": _ONE_SPLIT,
-    "--learning-curve": _ONE_SPLIT,
-    "--jobs": _ONE_BY_ONE,
-    "--fresh": _ONE_BY_ONE,
-}
+_ON_FROM_THERE = (
+    "which are tested on text behind all that they learnt from: a fold would be read from both sides"
+)
+_ONE_BY_ONE = "which are trained one after the other, each on all threads"
+_REASONS = {"--folds": _ON_FROM_THERE, "--fold-kind": _ON_FROM_THERE, "--jobs": _ONE_BY_ONE}
 """Flags of `compare` that language models do not have, and why."""
 
 

@@ -15,6 +15,8 @@ from recurra.evaluation.store import RunStore, data_fingerprint, run_fingerprint
 from recurra.training.progress import duration
 
 Say = Callable[[str], None]
+Execute = Callable[..., Run]
+"""Of a `Job` and the parts of its fold; told whether it runs `alone`, and of a listener to its `progress`."""
 
 
 @dataclass(kw_only=True)
@@ -22,12 +24,14 @@ class Grid:
     """Executes jobs.
 
     folds: the parts of each fold. store: where runs are kept; None: nowhere. jobs: processes; 1: this one.
+    execute: what trains and scores one run.
     say: told of every run in a line; progress: "bar" draws a `Board` on standard error, with these lines above it.
     """
 
-    folds: Sequence[Parts]
+    folds: Sequence[Mapping[str, Any]]
     store: RunStore | None = None
     jobs: int = 1
+    execute: Execute = execute
     say: Say | None = None
     progress: str | None = None
 
@@ -87,7 +91,7 @@ class Grid:
             if run.alone:
                 continue
             self._say(f"{job.words}: timed again, by itself")
-            again = self._done(job, execute(job, self.folds[job.fold], alone=True))
+            again = self._done(job, self.execute(job, self.folds[job.fold], alone=True))
             if job.kind == "recurrent" and not (again.test == run.test).all():
                 raise RecurraError(
                     f"{job.words} gave other answers when it was trained again; that is a fault"
@@ -105,7 +109,7 @@ class Grid:
             for place in places:
                 job = jobs[place]
                 listener = None if self._board is None else self._board.begin(job.words)
-                run = execute(job, self.folds[job.fold], alone=True, progress=listener)
+                run = self.execute(job, self.folds[job.fold], alone=True, progress=listener)
                 yield place, self._done(job, run)
             return
         yield from self._beside_each_other(places, jobs)
@@ -115,7 +119,12 @@ class Grid:
 
         tasks = (
             delayed(_worked)(
-                place, jobs[place], self.folds[jobs[place].fold], self.store, self._key(jobs[place])
+                self.execute,
+                place,
+                jobs[place],
+                self.folds[jobs[place].fold],
+                self.store,
+                self._key(jobs[place]),
             )
             for place in places
         )
@@ -141,7 +150,9 @@ class Grid:
             self.say(line)
 
 
-def _worked(place: int, job: Job, parts: Parts, store: RunStore | None, key: str) -> tuple[int, Run]:
+def _worked(
+    execute: Execute, place: int, job: Job, parts: Parts, store: RunStore | None, key: str
+) -> tuple[int, Run]:
     """In another process: train, keep, and hand back."""
     run = execute(job, parts, alone=False)
     # A model that is on disk need not come back through the pipe.

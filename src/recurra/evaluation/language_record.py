@@ -38,6 +38,7 @@ def page_record(outcome: Comparison) -> dict[str, Any]:
             }
             for row in outcome.rows
         ],
+        **({} if outcome.curve is None else {"learning_curve": dict(outcome.curve)}),
         "settings": {f"{name} tokens": f"{size:,}" for name, size in outcome.sizes.items()},
     }
 

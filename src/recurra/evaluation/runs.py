@@ -38,7 +38,7 @@ class Job:
     kind: str
     fold: int
     seed: int
-    estimator: SequenceEstimator
+    estimator: Any
     share: float = 1.0
 
     @property

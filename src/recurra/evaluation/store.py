@@ -19,7 +19,7 @@ import numpy as np
 
 import recurra
 from recurra.errors import BundleError, StorageError
-from recurra.evaluation.runs import PARTS, Job, Parts, Run
+from recurra.evaluation.runs import PARTS, Job, Run
 from recurra.metrics.regression import finite_or_none
 from recurra.storage import canonical_json, dump_json, parse_json, read_folder, write_folder
 
@@ -38,7 +38,10 @@ _ROOMS = (
     "training",
     "tasks",
 )
-_OWN = ("baselines", "features.py", "judge.py", "judging.py", "runs.py", "step_judging.py", "tag_models.py")
+_OWN = (
+    *("baselines", "features.py", "judge.py", "judging.py", "kneser_ney.py", "language_runs.py", "runs.py"),
+    *("step_judging.py", "tag_models.py"),
+)
 _PACKAGES = ("numpy", "torch", "scikit-learn", "tokenizers")
 
 
@@ -127,7 +130,7 @@ def _packed(run: Run) -> bytes:
     return save({name: np.ascontiguousarray(getattr(run, name)) for name in _ARRAYS})
 
 
-def data_fingerprint(parts: Parts) -> str:
+def data_fingerprint(parts: Mapping[str, Any]) -> str:
     """A hash of the three parts of one fold."""
     return hashlib.sha256("".join(parts[name].fingerprint() for name in PARTS).encode()).hexdigest()
 

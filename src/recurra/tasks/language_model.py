@@ -101,6 +101,7 @@ class LanguageModel(Learner):
         conditions: Any = None,
         *,
         validation_data: Any = None,
+        encoder: Encoder | None = None,
         folder: str | Path | None = None,
         resume: bool = False,
         callbacks: Sequence[Any] = (),
@@ -113,6 +114,8 @@ class LanguageModel(Learner):
             the model then writes and scores under a condition alone. None: a model without.
         validation_data: another corpus (with conditions: texts and conditions); else a share `validation` of this
             one is set aside.
+        encoder: tokens that were learnt already, such as another model's `encoder_`, of the same `inputs`; None: they
+            are learnt from this corpus.
         folder: where checkpoints, `history.jsonl` and the encoded corpus go; with `resume`, training goes on from
             there, bit for bit, in the middle of an epoch.
         callbacks, progress: as of `Classifier.fit`.
@@ -132,7 +135,9 @@ class LanguageModel(Learner):
         self.network_, self.training_ = network.resolved(), training
         if condition is not None:
             self.network_ = self.network_.replace(initial_state="learnt")
-        self.encoder_: Encoder = _learnt(spec, train)
+        if encoder is not None and encoder.spec != spec:
+            raise SpecError(f"encoder must be one of inputs={spec!r:.60}, got one of {encoder.spec!r:.60}")
+        self.encoder_: Encoder = learnt_vocabulary(spec, train) if encoder is None else encoder
         self.target_ = NextToken()
         outputs = boundary_of(self.encoder_) + 1
         cutoffs = self._cutoffs(outputs - 1, training)
@@ -343,8 +348,12 @@ def _check_inputs(spec: InputSpec) -> None:
         raise SpecError("max_length would cut the corpus short; leave it out in a language model")
 
 
-def _learnt(spec: InputSpec, corpus: Corpus) -> Encoder:
-    """The vocabulary of a corpus; BPE is learnt from its first `LEARNT_PIECES * PIECE` characters at most."""
+def learnt_vocabulary(inputs: InputSpec | None, corpus: Corpus) -> Encoder:
+    """The tokens of a corpus; BPE is learnt from its first `LEARNT_PIECES * PIECE` characters at most.
+
+    inputs: as of `LanguageModel`.
+    """
+    spec = Characters() if inputs is None else inputs
     texts = corpus.texts()
     return spec.fit(islice(texts, LEARNT_PIECES) if spec.name == "bpe" else texts)
 

@@ -99,10 +99,12 @@ def critical_difference(ranks: Mapping[str, Any]) -> Figure:
 
 
 def learning_curves(curve: Mapping[str, Any]) -> Figure:
-    """Draw the test score against the number of training sequences, with 95% bands.
+    """Draw the test score against the amount of training data, with 95% bands.
 
-    curve: `score` (its name), `sizes`, and `rows`: name -> {`scores`, `low`, `high`}, one per size.
+    curve: `score` (its name), `sizes`, what these count (`unit`, "sequences" if left out), and `rows`: name ->
+    {`scores`, `low`, `high`}, one per size.
     """
+    counted = f"training {curve.get('unit', 'sequences')}"
     sizes = [float(size) for size in curve["sizes"]]
     rows: Mapping[str, Any] = curve["rows"]
     names = [shorten(name, 30) for name in rows]
@@ -117,7 +119,7 @@ def learning_curves(curve: Mapping[str, Any]) -> Figure:
             axes.set_xscale("log")
             axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
             axes.minorticks_off()
-        axes.set(xlabel="Training sequences", ylabel=title_of(curve["score"]))
+        axes.set(xlabel=counted.capitalize(), ylabel=title_of(curve["score"]))
         legend_below(axes, names, handles=axes.get_lines())
 
     order = "lower is better" if lower_is_better(str(curve["score"])) else "higher is better"
@@ -125,8 +127,8 @@ def learning_curves(curve: Mapping[str, Any]) -> Figure:
         f"{label(n)} from {show_number(r['scores'][0])} to {show_number(r['scores'][-1])}"
         for n, r in rows.items()
     ]
-    between = f" with {sizes[0]:,.0f} to {sizes[-1]:,.0f} training sequences" if sizes else ""
-    columns: dict[str, Sequence[Any]] = {"training sequences": sizes}
+    between = f" with {sizes[0]:,.0f} to {sizes[-1]:,.0f} {counted}" if sizes else ""
+    columns: dict[str, Sequence[Any]] = {counted: sizes}
     for name, row in rows.items():
         columns |= {str(name): row["scores"], f"{name} low": row["low"], f"{name} high": row["high"]}
     return Figure(
