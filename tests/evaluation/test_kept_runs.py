@@ -115,7 +115,7 @@ def test_two_processes_give_the_table_of_one_and_time_every_row_alone(plain, tmp
 
 
 def test_a_signal_in_the_middle_says_what_is_kept(plain, tmp_path, monkeypatch):
-    from recurra.evaluation import grid
+    from recurra.evaluation import compare as comparing
 
     calls = []
 
@@ -125,8 +125,8 @@ def test_a_signal_in_the_middle_says_what_is_kept(plain, tmp_path, monkeypatch):
             raise Interrupted("training was stopped", 130)
         return execute(job, parts, **options)
 
-    execute = grid.execute
-    monkeypatch.setattr(grid, "execute", stopped)
+    execute = comparing.execute
+    monkeypatch.setattr(comparing, "execute", stopped)
     with pytest.raises(Interrupted, match=r"2 of 7 runs are kept in .* goes on from there") as caught:
         compared(tmp_path)
     assert caught.value.exit_code == 130

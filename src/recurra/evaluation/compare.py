@@ -17,7 +17,7 @@ from recurra.evaluation.entries import Entry, ensemble, entry
 from recurra.evaluation.folding import InTime, k_splits, one_split, parts_of, units_of
 from recurra.evaluation.grid import Grid
 from recurra.evaluation.judging import Judge, Question
-from recurra.evaluation.runs import PARTS, Job, Parts, Run, blank, question_of, setting_of
+from recurra.evaluation.runs import PARTS, Job, Parts, Run, blank, execute, question_of, setting_of
 from recurra.evaluation.store import RunStore
 from recurra.evaluation.verdict import Difference, adjusted, difference, verdict
 from recurra.metrics.checks import MetricWarning
@@ -215,7 +215,7 @@ def compare_parts(
         say(note)
     planned = _planned(networks, chosen.seeds, len(folds), seeds)
     store = None if cache is None else RunStore(cache)
-    grid = Grid(folds=folds, store=store, jobs=jobs, say=on_row, progress=progress)
+    grid = Grid(folds=folds, execute=execute, store=store, jobs=jobs, say=on_row, progress=progress)
     runs = grid.alone(grid.run(planned), planned)
     question = question_of(blanks[0])
     coded = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from recurra.errors import InputError, Interrupted, RecurraError
 from recurra.evaluation.board import Board
-from recurra.evaluation.runs import Job, Parts, Run, execute
+from recurra.evaluation.runs import Job, Run
 from recurra.evaluation.store import RunStore, data_fingerprint, run_fingerprint
 from recurra.training.progress import duration
 
@@ -29,9 +29,9 @@ class Grid:
     """
 
     folds: Sequence[Mapping[str, Any]]
+    execute: Execute
     store: RunStore | None = None
     jobs: int = 1
-    execute: Execute = execute
     say: Say | None = None
     progress: str | None = None
 
@@ -151,7 +151,7 @@ class Grid:
 
 
 def _worked(
-    execute: Execute, place: int, job: Job, parts: Parts, store: RunStore | None, key: str
+    execute: Execute, place: int, job: Job, parts: Mapping[str, Any], store: RunStore | None, key: str
 ) -> tuple[int, Run]:
     """In another process: train, keep, and hand back."""
     run = execute(job, parts, alone=False)
