@@ -11,7 +11,7 @@ from recurra.cli.app import run
 from runtime.bench_saboteurs import briefly, slightly_wrong
 from shared import require
 
-ONE = ["bench", "kernels", "--quick", "--only", "rnn,gru", "--only", "float32", "--only", "step",
+ONE = ["bench", "kernels", "--quick", "--only", "rnn,gru", "--only", "float32", "--only", "step", "--only", "normal",
        "--only", "recurra,loop", "--seconds", "0"]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,17 +28,23 @@ UNITS: dict[str, Any] = {
 
 
 def writer(
-    unit: str = "characters", *, ends: bool = True, seed: int = 0, scale: float = 4.0, **network: Any
+    unit: str = "characters",
+    *,
+    ends: bool = True,
+    seed: int = 0,
+    scale: float = 4.0,
+    head: Mapping[str, Any] | None = None,
+    **network: Any,
 ) -> LanguageModelPredictor:
-    """A model over the vocabulary of TEXT."""
+    """A model over the vocabulary of TEXT; head: further fields of it."""
     encoder: Any = UNITS[unit].fit([TEXT])
     net = Network(**{"hidden_size": 12, "num_layers": 2, "embedding_size": 8, **network})
-    head = Head(outputs=len(encoder.vocabulary) + 1, pooling=None, boundary=True)
-    drawn = build_model(net, encoder, head).initial(seed)
+    made = Head(outputs=len(encoder.vocabulary) + 1, pooling=None, boundary=True, **(head or {}))
+    drawn = build_model(net, encoder, made).initial(seed)
     return LanguageModelPredictor(
         network=net,
         encoder=encoder,
-        head=head,
+        head=made,
         target=NextToken(),
         parameters={name: np.float32(scale) * part for name, part in drawn.items()},
         config={"ends": ends, "documents": "whole"},

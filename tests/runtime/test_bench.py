@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from recurra.kernels import GATES
 from recurra.runtime.bench import Case, bench, chosen, full, peak, quick, sentences, table, timing, to_json
 from recurra.runtime.bench.case import longest
 from recurra.runtime.bench.engines import ENGINES
+from recurra.runtime.bench.problem import Problem
 from runtime.bench_saboteurs import briefly
 
 ROW = {
     "cell", "mode", "dtype", "inputs", "hidden_size", "num_layers", "batch", "steps", "lengths", "bidirectional",
-    "threads", "engine", "ms", "gflops", "fraction_of_peak",
+    "numbers", "threads", "engine", "ms", "gflops", "fraction_of_peak",
 }  # fmt: skip
 SMALL = Case(inputs=3, hidden_size=4, num_layers=1, batch=2, steps=5)
 
@@ -73,6 +75,9 @@ def test_impossible_cases_are_refused(options, message):
 def test_the_quick_cases_cover_what_figures_are_promised_for():
     cases = quick(2)
     assert len(cases) == len(set(cases)) < 40
+    near_zero = {(c.cell, c.mode, c.numbers) for c in cases if c.numbers != "normal"}
+    assert len(near_zero) == 2 * 2 * 2
+    assert {replace(c, numbers="normal") for c in cases} <= set(cases)
     kinds = {(c.cell, c.mode, c.dtype, c.hidden_size, c.batch, c.lengths, c.bidirectional) for c in cases}
     for cell in ("lstm", "gru", "rnn"):
         assert (cell, "forward", "float32", 128, 32, "uniform", False) in kinds
@@ -234,3 +239,35 @@ def test_without_native_kernels_no_peak_is_given(monkeypatch):
     assert record["peak_gflops"] is None
     assert record["rows"][0]["fraction_of_peak"] is None
     assert any("peak needs the native kernels" in note for note in record["notes"])
+
+
+# ---- numbers near zero -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("numbers", ["subnormal-inputs", "subnormal-weights"])
+def test_subnormal_problems_hold_nothing_that_lifts_them(numbers):
+    least = np.finfo(np.float32).tiny
+    problem = Problem(replace(SMALL, numbers=numbers))
+    small = {
+        "subnormal-inputs": [problem.x],
+        "subnormal-weights": [getattr(problem.layers[0][0], name) for name in ("w_ih", "w_hh")],
+    }
+    for kind, arrays in small.items():
+        for array in arrays:
+            assert (np.abs(array) > 0).all()
+            assert (np.abs(array) < least).all() == (kind == numbers)
+    assert not problem.layers[0][0].b_ih.any()
+    assert not problem.layers[0][0].b_hh.any()
+
+
+def test_what_subnormal_numbers_cost_is_told_beside_the_same_work_on_usual_ones():
+    cases = [SMALL, replace(SMALL, numbers="subnormal-inputs"), replace(SMALL, numbers="subnormal-weights")]
+    with briefly():
+        found = bench(cases, ["recurra"], seconds=0.0)
+    found.rows = [replace(row, ms=ms) for row, ms in zip(found.rows, (2.0, 2.5, 3.0), strict=True)]
+    assert found.slowed("recurra") == (1.5, cases[2].label)
+    assert found.slowed("loop") is None
+    told = f"at most: recurra 1.50 times ({cases[2].label})"
+    assert any(told in note for note in sentences(found))
+    found.rows = found.rows[1:]
+    assert found.slowed("recurra") is None

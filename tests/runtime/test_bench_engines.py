@@ -118,6 +118,21 @@ def test_keras_on_jax_computes_the_same():
     assert json.loads(done.stdout.splitlines()[-1]) == [[], {}, ["recurra", "keras-jax"]]
 
 
+@pytest.mark.parametrize("numbers", ["subnormal-inputs", "subnormal-weights"])
+@pytest.mark.parametrize("mode", ["forward", "train", "step"])
+def test_answers_to_subnormal_numbers_are_nothing_to_everybody(numbers, mode):
+    needs("torch")
+    one = case(cell="gru", mode=mode, numbers=numbers)
+    assert_all_equal(one, "torch-padded", "loop")
+
+
+def test_an_answer_to_subnormal_numbers_that_is_something_is_noticed():
+    nothing, less = np.zeros(3, np.float32), np.full(3, 1e-40, np.float32)
+    assert assert_equal("it", {"y": less}, {"y": nothing}, 1e-5) < 1e-5
+    with pytest.raises(UnequalError, match="in y"):
+        assert_equal("it", {"y": np.full(3, 1e-20, np.float32)}, {"y": nothing}, 1e-5)
+
+
 def test_an_engine_that_is_slightly_wrong_is_noticed_and_not_timed():
     needs("torch")
     one = case(lengths="short")

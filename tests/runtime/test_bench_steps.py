@@ -84,8 +84,6 @@ def test_an_engine_whose_steps_are_shifted_is_named_and_not_timed(no_starts, no_
 
 def usual_tags(predictor: Any, lengths: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Codes by the usual walk in torch, and by the model itself."""
-    import torch
-
     strong = np.random.default_rng(7).normal(0.0, 3.0, (len(TAGS) + 2, len(TAGS))).astype(np.float32)
     strong[-1] = 20.0 * (np.arange(len(TAGS)) == 0)  # where a sentence ends matters
     if predictor.head.chain:
@@ -95,10 +93,8 @@ def usual_tags(predictor: Any, lengths: tuple[int, ...]) -> tuple[np.ndarray, np
             **dict(zip(names, (strong[:-2], strong[-2], strong[-1]), strict=True)),
         }
     probe = made_probe(predictor, lengths, 4)
-    program = torch_eager._program()
-    network = program.network(torch, torch_eager.description(predictor))
-    network.load_state_dict(torch_eager._weights(torch, predictor, network))
-    found = torch_eager._decided(torch, predictor, network.eval(), program, probe)()
+    torch, network = torch_eager.in_float32(predictor)
+    found = torch_eager._decided(torch, predictor, network, probe)()
     real = np.arange(max(lengths))[None, :] < np.array(lengths)[:, None]
     codes = predictor.codes(predictor.outputs_of(probe.batch), probe.batch.offsets)
     return np.stack([part.numpy()[real] for part in found], axis=1), codes
@@ -115,12 +111,12 @@ def test_what_is_timed_of_torch_gives_the_tags_of_the_model(options):
 
 
 def test_a_walk_that_forgets_its_mask_would_be_seen():
-    honest = torch_eager._program()
+    honest = torch_eager.program()
 
     def unmasked(torch: Any, scores: Any, lengths: Any, chain: Any) -> Any:
         return honest.best_paths(torch, scores, lengths * 0 + scores.shape[1], chain)
 
-    with mock.patch.object(torch_eager, "_program") as program:
+    with mock.patch.object(torch_eager, "program") as program:
         program.return_value = mock.Mock(network=honest.network, best_paths=unmasked)
         found, expected = usual_tags(tagger(bidirectional=True), (5, 1, 12, 2, 30))
     assert (found != expected).any()

@@ -10,6 +10,7 @@ import typer
 
 from recurra.cli import options as o
 from recurra.cli.output import print_json, say
+from recurra.cli.under import Condition
 from recurra.errors import SpecError
 
 
@@ -29,8 +30,14 @@ def bench(
         typer.Argument(help="For a bundle: files as in training; without them, made sequences are used."),
     ] = None,
     case: Annotated[
-        str, typer.Option("--for", help="For a bundle, what matters: latency, throughput, stream or size.")
+        str,
+        typer.Option(
+            "--for",
+            help="For a bundle, what matters: latency, throughput, stream or size of its answers; or generation: "
+            "how quickly a language model writes.",
+        ),
     ] = "latency",
+    condition: Condition = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Few shapes, within five minutes; a bundle within half a minute.")
     ] = False,
@@ -73,6 +80,7 @@ def bench(
             data,
             chosen.data,
             case=case,
+            condition=condition,
             only=only or [],
             seconds=budget,
             threads=threads,
@@ -83,6 +91,8 @@ def bench(
         return
     if data:
         raise SpecError(f"bench kernels reads no data, got {data[0]!r}; leave it out, or name a bundle first")
+    if condition is not None:
+        raise SpecError("--condition has no effect on bench kernels; leave it out")
     # XLA and TensorFlow write their greetings to standard error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from recurra import kernels

@@ -72,6 +72,10 @@ class Writer:
         if rest := pieces.finish():
             yield rest
 
+    def ids(self, prompt: str) -> list[int]:
+        """The tokens of one text that is not searched."""
+        return [token.token for token in self._tokens(self.predictor.encode([prompt]))]
+
     def _tokens(self, batch: Ragged) -> Iterator[Token]:
         rows = NextTokens(self.predictor)
         first = rows.read(batch)
@@ -84,7 +88,7 @@ class Writer:
         found = beam_search(rows, first[0], prompt, self.asked, self._rules)
         return [
             Written(
-                text=self._text(each.tokens, bool(prompt)),
+                text=self.spelled(each.tokens, bool(prompt)),
                 tokens=len(each.tokens),
                 log_probability=each.log_probability,
                 ended=self._ended(each.tokens),
@@ -97,10 +101,11 @@ class Writer:
         ids = [each.token for each in tokens]
         total = sum(each.log_probability for each in tokens)
         return Written(
-            text=self._text(ids, follows), tokens=len(ids), log_probability=total, ended=self._ended(ids)
+            text=self.spelled(ids, follows), tokens=len(ids), log_probability=total, ended=self._ended(ids)
         )
 
-    def _text(self, ids: Sequence[int], follows: bool) -> str:
+    def spelled(self, ids: Sequence[int], follows: bool = False) -> str:
+        """The text of some tokens; follows: whether it goes on from a prompt."""
         pieces = Pieces(self._spellings, follows=follows, stop=self._stop)
         return "".join([*map(pieces.push, ids), pieces.finish()])
 

@@ -25,6 +25,9 @@ TOLERANCES = {
 }
 """Largest max|a - b| / max|b| allowed against the float32 answer, per result."""
 
+NOTHING = 1e-30
+"""Answers that stay below this are alike: they come of subnormal numbers, which our threads take for zero."""
+
 
 class UnequalError(RecurraError):
     """An engine's answer differs by more than the tolerance, so its time means nothing."""
@@ -43,7 +46,7 @@ def _relative(found: np.ndarray, expected: np.ndarray) -> float:
         raise UnequalError(f"shapes differ: {found.shape} and {expected.shape}")
     gap = np.abs(found.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0)
     size = np.abs(expected.astype(np.float64)).max(initial=0.0)
-    return float(gap / size) if np.isfinite(gap) and size else (0.0 if gap == 0 else float("inf"))
+    return float(gap / max(size, NOTHING)) if np.isfinite(gap) else float("inf")
 
 
 def assert_equal(engine: str, found: Answer, expected: Answer, tolerance: float) -> float:

@@ -13,6 +13,7 @@ from recurra.kernels import GATES
 MODES = ("forward", "train", "step")
 DTYPES = ("float32", "bfloat16", "int8")
 LENGTHS = ("uniform", "short", "reviews")
+NUMBERS = ("normal", "subnormal-inputs", "subnormal-weights")
 WALK = 100
 """Steps that one timed call of mode `step` walks; the time of one is told."""
 
@@ -27,7 +28,9 @@ class Case:
     cell: rnn, rnn_relu, lstm or gru. mode: forward (inference over whole sequences), train (forward and
     backward: the gradients of all weights and of the inputs) or step (one step of one stream, state carried).
     dtype: float32, bfloat16, or int8 (weights). steps: the length of every sequence where lengths is uniform;
-    else it is the length at which they are cut: 56 for short (median 20), 400 for reviews (median 230).
+    else it is the length at which they are cut: 56 for short (median 20), 400 for reviews (median 230). numbers:
+    normal, or inputs (and with them all states) or weights of 1e-40, without biases to lift them: many processors are
+    far slower on such numbers.
     """
 
     cell: str = "lstm"
@@ -39,11 +42,13 @@ class Case:
     batch: int = 32
     steps: int = 100
     lengths: str = "uniform"
+    numbers: str = "normal"
     bidirectional: bool = False
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for name, known in (("cell", GATES), ("mode", MODES), ("dtype", DTYPES), ("lengths", LENGTHS)):
+        for name, known in (("cell", GATES), ("mode", MODES), ("dtype", DTYPES), ("lengths", LENGTHS),
+                            ("numbers", NUMBERS)):  # fmt: skip
             if getattr(self, name) not in known:
                 raise SpecError(f"{name} must be known, got {getattr(self, name)!r}"
                                 f"{nearest(str(getattr(self, name)), known)}")  # fmt: skip
@@ -87,7 +92,8 @@ class Case:
         cell = f"bi-{self.cell}" if self.bidirectional else self.cell
         shape = f"{self.num_layers}x{self.hidden_size} I={self.inputs}"
         rows = "" if self.mode == "step" else f" B={self.batch} T={self.steps} {self.lengths}"
-        return f"{cell} {self.mode} {self.dtype} {shape}{rows} {self.threads}t"
+        small = "" if self.numbers == "normal" else f" {self.numbers}"
+        return f"{cell} {self.mode} {self.dtype} {shape}{rows}{small} {self.threads}t"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name."""

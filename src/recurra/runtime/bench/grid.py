@@ -9,7 +9,7 @@ from typing import Any
 
 from recurra.errors import SpecError, nearest
 from recurra.kernels import GATES
-from recurra.runtime.bench.case import DTYPES, LENGTHS, MODES, Case, longest
+from recurra.runtime.bench.case import DTYPES, LENGTHS, MODES, NUMBERS, Case, longest
 from recurra.runtime.bench.engines import ENGINES
 
 _STEP: dict[str, Any] = {"mode": "step", "batch": 1, "steps": 1, "threads": 1}
@@ -36,7 +36,15 @@ def quick(threads: int) -> list[Case]:
     cases += [
         replace(base, cell=cell, dtype=dtype, batch=1) for cell in both for dtype in ("float32", "int8")
     ]
-    return cases
+    return cases + _subnormal(base)
+
+
+def _subnormal(base: Case) -> list[Case]:
+    """Sequences and steps of numbers near zero, whose twins of usual numbers are measured as well."""
+    return [
+        replace(base, cell=cell, numbers=numbers, **shape)
+        for cell, shape, numbers in product(("lstm", "gru"), ({}, _STEP), NUMBERS[1:])
+    ]
 
 
 def full(threads: int) -> list[Case]:
@@ -56,6 +64,7 @@ def full(threads: int) -> list[Case]:
         Case(cell=cell, dtype=dtype, hidden_size=units, **_STEP)
         for cell, dtype, units in product(("lstm", "gru", "rnn"), DTYPES, (64, 128, 256, 512))
     ]
+    cases += _subnormal(Case(threads=threads))
     return sorted(cases, key=lambda case: _rank(case, threads))
 
 
@@ -67,12 +76,13 @@ def _rank(case: Case, threads: int) -> tuple[int, ...]:
         case.hidden_size != 128,
         case.mode != "step" and case.batch != 32,
         case.lengths == "short",
+        case.numbers != "normal",
     )
     return sum(unusual), case.hidden_size * case.batch
 
 
 _NUMBERS = ("inputs", "hidden_size", "num_layers", "batch", "steps", "threads")
-_WORDS = {"cell": tuple(GATES), "mode": MODES, "dtype": DTYPES, "lengths": LENGTHS}
+_WORDS = {"cell": tuple(GATES), "mode": MODES, "dtype": DTYPES, "lengths": LENGTHS, "numbers": NUMBERS}
 _BOOLS = {"true": True, "false": False, "bidirectional": True, "unidirectional": False}
 
 

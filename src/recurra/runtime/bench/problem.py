@@ -24,6 +24,8 @@ class Problem:
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
         tokens, width = int(self.offsets[-1]), case.hidden_size * case.directions
         self.x = random.standard_normal((tokens, case.inputs), np.float32)
+        if case.numbers == "subnormal-inputs":
+            self.x = _subnormal(self.x)
         self.dy = random.standard_normal((tokens, width), np.float32)
         sizes = [case.inputs] + [width] * (case.num_layers - 1)
         self.layers = [[_weights(case, size, random) for _ in range(case.directions)] for size in sizes]
@@ -68,6 +70,14 @@ def _weights(case: Case, width: int, random: np.random.Generator) -> RecurWeight
     def drawn(*shape: int) -> np.ndarray:
         return random.uniform(-bound, bound, shape).astype(np.float32)
 
-    return RecurWeights(
-        cell=case.cell, w_ih=drawn(rows, width), w_hh=drawn(rows, units), b_ih=drawn(rows), b_hh=drawn(rows)
-    )
+    w_ih, w_hh, biases = drawn(rows, width), drawn(rows, units), [drawn(rows), drawn(rows)]
+    if case.numbers == "subnormal-weights":
+        w_ih, w_hh = _subnormal(w_ih), _subnormal(w_hh)
+    if case.numbers != "normal":
+        biases = [np.zeros_like(bias) for bias in biases]
+    return RecurWeights(cell=case.cell, w_ih=w_ih, w_hh=w_hh, b_ih=biases[0], b_hh=biases[1])
+
+
+def _subnormal(values: np.ndarray) -> np.ndarray:
+    """Numbers of these signs, far below the least normal one."""
+    return np.copysign(np.float32(1e-40), values)

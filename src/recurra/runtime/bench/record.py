@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recurra.runtime.bench.case import Case
-from recurra.runtime.bench.engines import OURS
+from recurra.runtime.bench.engines import ENGINES, OURS
 from recurra.runtime.bench.run import Outcome, Timed
 
 
@@ -54,6 +54,10 @@ def sentences(outcome: Outcome) -> list[str]:
     """What a reader of the figures must know besides."""
     notes = [f"{reason} ({_where(cases)})" for reason, cases in outcome.left_out.items()]
     notes += _precision_notes(outcome)
+    slowed = {engine: found for engine in ENGINES if (found := outcome.slowed(engine)) is not None}
+    if slowed:
+        told = ", ".join(f"{engine} {times:.2f} times ({where})" for engine, (times, where) in slowed.items())
+        notes.append(f"subnormal numbers take, of what usual ones take, at most: {told}")
     alone = [row.case.label for row in outcome.rows if not row.compared]
     if alone:
         notes.append(f"no peer took part in {_where(alone)}: nothing to compare with")

@@ -76,6 +76,18 @@ class Outcome:
         other = self.best_peer(row.case) if row.engine == OURS else row
         return None if ours is None or other is None else other.ms / ours.ms
 
+    def slowed(self, engine: str) -> tuple[float, str] | None:
+        """How many times as long subnormal numbers take an engine at most, and where; None where not measured."""
+        usual = {row.case: row.ms for row in self.rows if row.engine == engine}
+        found = [
+            (row.ms / usual[twin], row.case.label)
+            for row in self.rows
+            if row.engine == engine and row.case.numbers != "normal"
+            for twin in [replace(row.case, numbers="normal")]
+            if twin in usual
+        ]
+        return max(found, default=None)
+
     def leave_out(self, sentence: str, case: Case) -> None:
         """Note who took no part, and where."""
         self.left_out.setdefault(sentence, []).append(case.label)
@@ -96,8 +108,8 @@ def bench(
     """
     begin = time.monotonic()
     outcome = Outcome(peaks=Peaks(case.threads for case in cases))
-    before = _load()
-    with _as_it_was():
+    before = load_average()
+    with as_it_was():
         outcome.peaks.measure()
         for place, case in enumerate(cases):
             if minutes is not None and time.monotonic() - begin > 60 * minutes:
@@ -107,7 +119,7 @@ def bench(
             say(f"[{place + 1}/{len(cases)}] {case.label}: {_line(outcome, case)}")
         outcome.peaks.measure()
     outcome.seconds = time.monotonic() - begin
-    outcome.load = (before, _load())
+    outcome.load = (before, load_average())
     return outcome
 
 
@@ -165,12 +177,13 @@ def _line(outcome: Outcome, case: Case) -> str:
     return ", ".join(f"{row.engine} {row.ms:.4g} ms" for row in rows) or "nobody takes part"
 
 
-def _load() -> float:
+def load_average() -> float:
+    """Of the last minute; 0 where the system does not tell."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 @contextmanager
-def _as_it_was() -> Iterator[None]:
+def as_it_was() -> Iterator[None]:
     """Threads of both sides as they were; warnings of peers are theirs."""
     held = kernels.get_num_threads()
     torch: Any = sys.modules.get("torch")

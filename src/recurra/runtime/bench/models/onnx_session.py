@@ -28,14 +28,18 @@ from recurra.runtime.export.probes import Probe, batch_feed, step_feed
 from recurra.runtime.predictor import Predictor
 
 
-class _Session:
-    """A graph on as many threads as Recurra has, or on one, which is quicker for single steps."""
+class Session:
+    """A graph on as many threads as Recurra has, or on one, which is quicker for single steps.
 
-    def __init__(self, model: bytes, *, threads: int | None = None) -> None:
+    answer: the name of the model's last numbers.
+    """
+
+    def __init__(self, model: bytes, answer: str, *, threads: int | None = None) -> None:
         ort = needed("onnxruntime", "pip install 'recurra[onnx]'")
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads or kernels.get_num_threads(), 1
         options.log_severity_level = 3
+        self.answer = answer
         self.held = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.inputs = {each.name: each for each in self.held.get_inputs()}
         self.outputs = [each.name for each in self.held.get_outputs()]
@@ -46,6 +50,20 @@ class _Session:
         names = [name.removesuffix(OUT) for name in self.outputs if name.endswith(OUT)]
         held = {name: self.inputs[name] for name in names}
         return {name: np.zeros((1, *each.shape[1:]), kinds[each.type]) for name, each in held.items()}
+
+    def advance(self, feed: dict[str, Any], states: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+        """One step of a step graph: the last numbers of the model, and the states after it."""
+        wanted = [self.answer, *(name + OUT for name in states)]
+        found: Array
+        found, *after = self.held.run(wanted, {**feed, **states})
+        return found, dict(zip(states, after, strict=True))
+
+
+def step_session(predictor: Predictor, shrink: Callable[[bytes], bytes] = bytes) -> Session:
+    """The step graph of a model on one thread; raises LeftOutError, and SpecError where a model has no such graph."""
+    needed("onnx", "pip install 'recurra[onnx]'")
+    content = shrink(step_graph(predictor).SerializeToString())
+    return Session(content, answer_of(predictor).before, threads=1)
 
 
 def contenders(predictor: Predictor, place: Path, feed: Path) -> Iterator[Contender]:
@@ -65,9 +83,8 @@ def _contender(predictor: Predictor, place: Path, feed: Path, precision: str) ->
     file.write_bytes(content)
     walk = None
     if not predictor.network.bidirectional:
-        steps = _Session(shrink(step_graph(predictor).SerializeToString()), threads=1)
-        walk = partial(_walk, predictor, steps)
-    session = _Session(content)
+        walk = partial(_walk, predictor, step_session(predictor, shrink))
+    session = Session(content, answer_of(predictor).before)
     return Contender(
         engine="onnxruntime",
         precision=precision,
@@ -93,8 +110,8 @@ def _quantized(model: bytes) -> bytes:
         logging.disable(logging.NOTSET)
 
 
-def _batch(predictor: Predictor, session: _Session, probe: Probe) -> Answering:
-    feed, wanted, run = batch_feed(predictor, probe), [answer_of(predictor).before], session.held.run
+def _batch(predictor: Predictor, session: Session, probe: Probe) -> Answering:
+    feed, wanted, run = batch_feed(predictor, probe), [session.answer], session.held.run
     if not answer_of(predictor).per_step:
         return lambda: run(wanted, feed)[0]
     lengths = probe.batch.lengths
@@ -102,21 +119,18 @@ def _batch(predictor: Predictor, session: _Session, probe: Probe) -> Answering:
     return lambda: run(wanted, feed)[0][real]
 
 
-def _decided(predictor: Any, session: _Session, probe: Probe) -> Callable[[], Any]:
+def _decided(predictor: Any, session: Session, probe: Probe) -> Callable[[], Any]:
     """As the README of an export says: its scores, decoded outside of the graph."""
     answer = _batch(predictor, session, probe)
     return lambda: predictor.codes(answer(), probe.batch.offsets)
 
 
-def _walk(predictor: Predictor, session: _Session, probe: Probe) -> Walking:
+def _walk(predictor: Predictor, session: Session, probe: Probe) -> Walking:
     states = session.states()
-    answer, run = answer_of(predictor).before, session.held.run
-    wanted = [answer, *(name + OUT for name in states)]
 
     def advance(t: int) -> Array:
-        found = run(wanted, {**step_feed(predictor, probe, t), **states})
-        states.update(zip(states, found[1:], strict=True))
-        logits: Array = found[0]
-        return logits
+        nonlocal states
+        found, states = session.advance(step_feed(predictor, probe, t), states)
+        return found
 
     return advance

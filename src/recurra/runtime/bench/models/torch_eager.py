@@ -35,14 +35,7 @@ PROGRAM = "torch_start"
 
 def contenders(predictor: Predictor, place: Path, feed: Path) -> Iterator[Contender]:
     """float32, and int8 where torch has it for this cell; raises LeftOutError."""
-    refused = torch_refused(predictor)
-    if refused is not None:
-        raise LeftOutError(refused)
-    if predictor.head.cutoffs:
-        raise LeftOutError(
-            "the network to compare with has one linear head, and the model an adaptive softmax"
-        )
-    torch = needed("torch", "pip install 'recurra[train]'")
+    torch = torch_for(predictor)
     torch.set_num_threads(kernels.get_num_threads())
     yield _contender(torch, predictor, place, feed, "float32")
     if predictor.network.cell not in ("lstm", "gru"):
@@ -50,21 +43,42 @@ def contenders(predictor: Predictor, place: Path, feed: Path) -> Iterator[Conten
     yield _contender(torch, predictor, place, feed, "int8")
 
 
+def torch_for(predictor: Predictor) -> Any:
+    """torch; raises LeftOutError where it is missing, or the network to compare with cannot be this model."""
+    refused = torch_refused(predictor)
+    if refused is not None:
+        raise LeftOutError(refused)
+    if predictor.head.cutoffs:
+        raise LeftOutError(
+            "the network to compare with has one linear head, and the model an adaptive softmax"
+        )
+    return needed("torch", "pip install 'recurra[train]'")
+
+
+def in_float32(predictor: Predictor) -> tuple[Any, Any]:
+    """torch, and the network with the model's weights; raises LeftOutError."""
+    torch = torch_for(predictor)
+    return torch, _network(torch, predictor)
+
+
+def _network(torch: Any, predictor: Predictor) -> Any:
+    network = program().network(torch, description(predictor))
+    network.load_state_dict(weights_of(torch, predictor, network))
+    return network.eval()
+
+
 def _contender(torch: Any, predictor: Predictor, place: Path, feed: Path, precision: str) -> Contender:
-    program, shape = _program(), description(predictor)
-    network = program.network(torch, shape)
-    network.load_state_dict(_weights(torch, predictor, network))
-    network.eval()
+    network = _network(torch, predictor)
     if precision == "int8":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecated, and still what torch has for recurrences
             try:
-                network = program.in_int8(torch, network)
+                network = program().in_int8(torch, network)
             except (ImportError, AttributeError):
                 raise LeftOutError("this torch has no torch.ao.quantization any more") from None
     file, facts = place / f"torch-{precision}.pt", place / "torch.json"
     torch.save(network.state_dict(), file)
-    facts.write_text(json.dumps(shape))
+    facts.write_text(json.dumps(description(predictor)))
     walk = None if predictor.network.bidirectional else partial(_walk, torch, predictor, network)
     threads = str(kernels.get_num_threads())
     return Contender(
@@ -72,13 +86,13 @@ def _contender(torch: Any, predictor: Predictor, place: Path, feed: Path, precis
         precision=precision,
         batch=partial(_batch, torch, predictor, network),
         walk=walk,
-        decided=partial(_decided, torch, predictor, network, program) if tags_decided(predictor) else None,
+        decided=partial(_decided, torch, predictor, network) if tags_decided(predictor) else None,
         file_bytes=file.stat().st_size + encoder_bytes(predictor),
         start=(start_program(PROGRAM), str(facts), str(file), precision, str(feed), threads),
     )
 
 
-def _program() -> Any:
+def program() -> Any:
     """The start program as a module: it holds the network, so that a fresh process needs nothing of Recurra."""
     spec = importlib.util.spec_from_file_location("recurra_torch_start", start_program(PROGRAM))
     assert spec is not None
@@ -132,7 +146,7 @@ def _spelt_sizes(predictor: Predictor) -> list[int] | None:
     return [first.characters.vocabulary, first.characters.size, first.reader.network.hidden_size]
 
 
-def _weights(torch: Any, predictor: Predictor, network: Any) -> dict[str, Any]:
+def weights_of(torch: Any, predictor: Predictor, network: Any) -> dict[str, Any]:
     """Our parameters by the names of the network."""
     ours = dict(predictor.parameters)
     node, first = predictor.model.node(Recur).name, predictor.model.nodes[0]
@@ -170,19 +184,19 @@ def _batch(torch: Any, predictor: Predictor, network: Any, probe: Probe) -> Answ
     return answer
 
 
-def _decided(torch: Any, predictor: Any, network: Any, program: Any, probe: Probe) -> Callable[[], Any]:
+def _decided(torch: Any, predictor: Any, network: Any, probe: Probe) -> Callable[[], Any]:
     """Tags by the usual walk over padded steps, in torch; rules stand in the transitions."""
     feed = {name: torch.from_numpy(np.array(x)) for name, x in batch_feed(predictor, probe).items()}
     sizes = list(predictor.target.sizes)
     chains = [[torch.from_numpy(np.array(part)) for part in chain] for chain in predictor.decoder.ruled()]
-    apart = not predictor.head.chain
+    apart, best_paths = not predictor.head.chain, program().best_paths
 
     def answer() -> Any:
         with torch.inference_mode():
             parts = network(feed).split(sizes, dim=-1)
             scores = [part.log_softmax(-1) for part in parts] if apart else parts
             return [
-                program.best_paths(torch, part, feed["lengths"], chain)
+                best_paths(torch, part, feed["lengths"], chain)
                 for part, chain in zip(scores, chains, strict=True)
             ]
 
