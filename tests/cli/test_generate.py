@@ -124,7 +124,9 @@ def test_a_cache_and_learning_on_are_measured_beside_the_plain_model(bundle, cor
         (["--cache", "window"], "--cache must be option=value with one of window, weight, flatness"),
         (["--cache", "windw=3"], "NeuralCache has no option 'windw'; did you mean 'window'"),
         (["--dynamic", "decay=0.1"], "--dynamic and --training-text need each other"),
-        (["--training-text", "x.txt"], "x.txt"),
+        (["--training-text", "x.txt"], "--dynamic and --training-text need each other"),
+        (["--dynamic", "decay=0.1", "--training-text", "x.txt"], "x.txt does not exist"),
+        (["--cache", "window=3", "--training-text", "x.txt"], "no effect with --cache"),
         (["--cache", "window=3", "--dynamic", "decay=0.1"], "one at a time"),
     ],
 )

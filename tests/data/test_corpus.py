@@ -71,6 +71,8 @@ def test_invalid_utf_8_is_named_with_its_place(tmp_path, small_pieces):
     ("given", "options", "message"),
     [
         ("no/such/file.txt", {}, r"does not exist; check the path; a text itself is given as \[text\]"),
+        ("a long text\n" * 500, {}, r"^a long text a long text .* does not exist; .* is given as \[text\]$"),
+        ("zero\0byte", {}, r"does not exist; check the path"),
         ([1, 2], {}, "number 0 is 1"),
         (7, {}, "must be a path or a list of texts"),
         (["a"], {"documents": "pages"}, "documents must be one of"),

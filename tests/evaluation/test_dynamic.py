@@ -32,9 +32,9 @@ def learns_before_it_scores() -> Iterator[None]:
     """Every stretch is learnt from first and scored afterwards, which reads like a splendid model."""
     honest = dynamic._Learner.score
 
-    def score(self, batch):
-        list(honest(self, batch))
-        return honest(self, batch)
+    def score(self, *steps):
+        list(honest(self, *steps))
+        return honest(self, *steps)
 
     with mock.patch.object(dynamic._Learner, "score", score):
         yield

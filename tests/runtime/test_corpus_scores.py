@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 
 import recurra as rc
+from recurra.cli.app import run
 from recurra.data import corpus as reading
 from recurra.data.corpus import Corpus
 from recurra.errors import DataError, SpecError
 from recurra.runtime import corpus_scores, walking
 from recurra.runtime.corpus_scores import score_corpus
+from recurra.runtime.neural_cache import NeuralCache
 from recurra.tasks import language_problem
 
 NETWORK = rc.Network(hidden_size=4, num_layers=1, embedding_size=3)
@@ -96,6 +99,22 @@ def test_memory_does_not_grow_with_the_corpus(model, tmp_path: Path, monkeypatch
     more = 15_000 * 4  # characters, roughly: a byte for each would be noticed
     assert growth(lambda corpus: score_corpus(model.predictor_, corpus), tmp_path) < more / 4
     assert growth(lambda corpus: model.predictor_.scores(list(corpus.whole())), tmp_path) > more
+
+
+def test_a_cache_reads_a_corpus_once_and_holds_no_documents(model, tmp_path, monkeypatch, capsys) -> None:
+    """As `evaluate --cache`: the figures are those of the documents in memory."""
+    text, read = made_text(300), []
+    (tmp_path / "corpus.txt").write_text(text, encoding="utf-8")
+    model.save(tmp_path / "m")
+    pieces = Corpus.pieces
+    monkeypatch.setattr(Corpus, "pieces", lambda self: read.append(self) or pieces(self))
+    flags = ["--cache", "window=50", "--cache", "weight=0.2"]
+    assert run(["evaluate", str(tmp_path / "m"), str(tmp_path / "corpus.txt"), *flags, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["scores"]
+    assert len(read) == 1
+    cached = model.predictor_.log_probabilities([text], cache=NeuralCache(window=50, weight=0.2))
+    assert found["nats_per_token"] == pytest.approx(-np.mean(cached.values, dtype=np.float64), rel=1e-9)
+    assert found["plain"] == pytest.approx(model.predictor_.scores([text])["nats_per_token"], rel=1e-9)
 
 
 def test_what_has_no_score_is_refused(model, tmp_path: Path) -> None:

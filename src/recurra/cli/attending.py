@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-
 from recurra.cli.options import plain
+from recurra.data.corpus import Corpus
 from recurra.errors import InputError, SpecError
+from recurra.runtime.corpus_scores import Encoded, encoded_corpus
 from recurra.spec import Spec
 
 Made = TypeVar("Made", bound=Spec)
@@ -26,31 +26,32 @@ class Attending:
     dynamic: Sequence[str] | None = None
     training_text: str | None = None
 
-    def __bool__(self) -> bool:
-        return bool(self.cache or self.dynamic or self.training_text)
-
-    def scores(self, predictor: Any, texts: Sequence[str], training: Sequence[str]) -> dict[str, Any]:
-        """As `predictor.scores`; training: the texts of `training_text`. Raises InputError for what does not fit."""
-        found = self._found(predictor, texts, training)
-        unknown = int(np.sum(np.asarray(predictor.encode(texts).values) == 0))
-        scores: dict[str, Any] = predictor.scores_of(found, characters=sum(map(len, texts)), unknown=unknown)
-        return scores
-
-    def _found(self, predictor: Any, texts: Sequence[str], training: Sequence[str]) -> Any:
+    def __post_init__(self) -> None:
+        """Raises InputError for what does not fit together."""
         if self.cache and self.dynamic:
             raise InputError("--cache and --dynamic are measured one at a time; leave one of them out")
-        if self.cache:
-            from recurra.runtime.neural_cache import NeuralCache
-
-            if training:
-                raise InputError("--training-text has no effect with --cache; leave it out")
-            return predictor.log_probabilities(texts, cache=_spec(NeuralCache, "--cache", self.cache))
-        if not self.dynamic or not training:
+        if self.cache and self.training_text:
+            raise InputError("--training-text has no effect with --cache; leave it out")
+        if bool(self.dynamic) != bool(self.training_text):
             raise InputError("--dynamic and --training-text need each other; give both")
-        from recurra.evaluation.dynamic import DynamicEvaluation, dynamic_log_probabilities
 
-        how = _spec(DynamicEvaluation, "--dynamic", self.dynamic)
-        return dynamic_log_probabilities(predictor, texts, training, how)
+    def __bool__(self) -> bool:
+        return bool(self.cache or self.dynamic)
+
+    def scores(self, held: Encoded, reading: Callable[[str], Corpus]) -> dict[str, Any]:
+        """The scores of an encoded corpus; `reading` opens `training_text`. Raises InputError for unknown options."""
+        if self.cache:
+            from recurra.runtime.neural_cache import NeuralCache, cached_losses
+
+            cache = _spec(NeuralCache, "--cache", self.cache)
+            return held.scores(cached_losses(held.predictor, held.batch, held.following, cache))
+        from recurra.evaluation.dynamic import DynamicEvaluation, dynamic_losses
+
+        assert self.training_text is not None
+        how = _spec(DynamicEvaluation, "--dynamic", self.dynamic or ())
+        with encoded_corpus(held.predictor, reading(self.training_text)) as training:
+            scored, learnt = ((each.batch, each.following) for each in (held, training))
+            return held.scores(dynamic_losses(held.predictor, scored, learnt, how))
 
 
 def _spec(kind: type[Made], flag: str, settings: Sequence[str]) -> Made:

@@ -17,7 +17,7 @@ from recurra.data.corpus import Corpus, divided
 from recurra.data.encoder import InputSpec
 from recurra.data.told import Told
 from recurra.errors import DataError, InputError, SpecError, nearest
-from recurra.runtime.corpus_scores import score_corpus
+from recurra.runtime.corpus_scores import encoded_corpus
 from recurra.spec import Network, Training
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -169,15 +169,16 @@ def evaluate_language_model(
     corpus, conditions = _corpus_like_training(predictor, data, changes)
     if attending and conditions is not None:
         raise InputError("--cache and --dynamic have no effect under conditions; leave them out")
-    if conditions is None:
-        scores = score_corpus(predictor, corpus)
-    else:
+    if conditions is not None:
         scores = predictor.scores(list(corpus.whole()), conditions)
-    if attending:
-        texts = list(corpus.whole())
-        files = attending.training_text
-        training = texts_like_training(predictor, [files], changes) if files else []
-        scores |= {"plain": scores["nats_per_token"], **attending.scores(predictor, texts, training)}
+    else:
+        with encoded_corpus(predictor, corpus) as held:
+            scores = held.scores(held.losses)
+            if attending:
+                found = attending.scores(
+                    held, lambda path: _corpus_like_training(predictor, [path], changes)[0]
+                )
+                scores |= {"plain": scores["nats_per_token"], **found}
     if as_json:
         print_json({"model": name, "task": predictor.task, "rows": scores["documents"], "scores": scores})
         return

@@ -60,7 +60,7 @@ def evaluate(
         evaluate_language_model(predictor, model, data, chosen.data, attending=attending, as_json=json_output)
         return
     if attending:
-        raise InputError("--cache, --dynamic and --training-text are for language models; leave them out")
+        raise InputError("--cache and --dynamic are for language models; leave them out")
     if predictor.task == "frame_model":
         from recurra.cli.frames import evaluate_frame_model
 

@@ -61,11 +61,11 @@ class Corpus:
                 f"documents must be one of {', '.join(DOCUMENTS)}, got {documents!r}{nearest(documents, DOCUMENTS)}"
             )
         if isinstance(given, (str, os.PathLike)):
-            path = Path(given)
-            if not path.exists():
+            if not os.path.exists(given):  # which a text may be too long to be asked of by other means
                 hint = "; a text itself is given as [text]" if isinstance(given, str) else ""
-                raise DataError(f"{str(given)[:80]} does not exist; check the path{hint}")
-            return cls(source=path, documents=documents, encoding=encoding)
+                name = " ".join(str(given)[:80].split())
+                raise DataError(f"{name} does not exist; check the path{hint}")
+            return cls(source=Path(given), documents=documents, encoding=encoding)
         return cls(source=tuple(_texts(given)))
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -59,13 +59,24 @@ def dynamic_log_probabilities(
     `how.statistics` stretches are enough. The order of the texts matters here, and the predictor is left as it
     was. Raises DataError where there is no training text.
     """
-    how = DynamicEvaluation() if how is None else how
+    batch, training = predictor.encode(list(texts)), predictor.encode(list(training_texts))
+    scored, learnt = ((each, predictor.following(each)) for each in (batch, training))
+    losses = dynamic_losses(predictor, scored, learnt, how)
+    return predictor.foretold(batch, -np.concatenate([np.zeros(0, np.float32), *losses]))
+
+
+Steps: TypeAlias = tuple[Ragged, Array]
+"""Encoded documents, and what follows each of their steps."""
+
+
+def dynamic_losses(
+    predictor: LanguageModelPredictor, scored: Steps, training: Steps, how: DynamicEvaluation | None = None
+) -> Iterator[Array]:
+    """As `dynamic_log_probabilities`, of what is encoded already: what each step loses, some at a time, in order."""
     with one_torch_thread():
-        learner = _Learner(predictor, how)
-        learner.measure(predictor.encode(list(training_texts)))
-        batch = predictor.encode(list(texts))
-        found = [np.zeros(0, np.float32), *learner.score(batch)]
-    return predictor.foretold(batch, np.concatenate(found))
+        learner = _Learner(predictor, DynamicEvaluation() if how is None else how)
+        learner.measure(*training)
+        yield from learner.score(*scored)
 
 
 class _Learner:
@@ -78,11 +89,11 @@ class _Learner:
         }
         self._start = {name: part.detach().clone() for name, part in self._parameters.items()}
 
-    def measure(self, batch: Ragged) -> None:
+    def measure(self, batch: Ragged, following: Array) -> None:
         """Learn the size of the gradients from training text."""
         squares = {name: torch.zeros_like(part) for name, part in self._start.items()}
         stretches = 0
-        for losses in self._stretches(batch):
+        for losses in self._stretches(batch, following):
             for name, gradient in self._gradients(losses).items():
                 squares[name] += gradient * gradient
             stretches += 1
@@ -100,10 +111,10 @@ class _Learner:
         self._rates = {name: how.learning_rate / (root + how.epsilon) for name, root in roots.items()}
         self._decays = {name: (how.decay / mean * root).clamp(max=1) for name, root in roots.items()}
 
-    def score(self, batch: Ragged) -> Iterator[Array]:
-        """Yield the log-probability of what follows each step, stretch by stretch, and learn from each."""
-        for losses in self._stretches(batch):
-            yield -losses.detach().numpy()
+    def score(self, batch: Ragged, following: Array) -> Iterator[Array]:
+        """Yield what each step loses on what follows it, stretch by stretch, and learn from each."""
+        for losses in self._stretches(batch, following):
+            yield losses.detach().numpy()
             gradients = self._gradients(losses)
             with torch.no_grad():
                 for name, part in self._parameters.items():
@@ -111,18 +122,16 @@ class _Learner:
                         part -= self._rates[name] * gradients[name]
                     part += self._decays[name] * (self._start[name] - part)
 
-    def _stretches(self, batch: Ragged) -> Iterator[torch.Tensor]:
+    def _stretches(self, batch: Ragged, following: Array) -> Iterator[torch.Tensor]:
         """Yield the losses (n,) of each stretch of each document, with the state carried on."""
-        ids, following = np.asarray(batch.values), self._predictor.following(batch)
+        ids = np.asarray(batch.values)
         for begin, end in zip(batch.offsets[:-1], batch.offsets[1:], strict=True):
             states: Mapping[str, Any] = {}
             for place in range(int(begin), int(end), self._how.stretch):
                 stop = min(place + self._how.stretch, int(end))
                 run = Run(states=states, keep_states=True)
-                flow = Flow(
-                    values=torch.from_numpy(ids[place:stop].copy()), offsets=np.array([0, stop - place])
-                )
-                wanted = torch.from_numpy(following[place:stop].copy())
+                flow = Flow(values=_whole(ids[place:stop]), offsets=np.array([0, stop - place]))
+                wanted = _whole(following[place:stop])
                 yield self._predictor.model.losses(self._parameters, flow, run, wanted, kernels.cross_entropy)
                 states = _cut(run.carried)
 
@@ -136,6 +145,11 @@ class _Learner:
             allow_unused=True,
         )
         return {name: part for name, part in zip(names, found, strict=True) if part is not None}
+
+
+def _whole(ids: Array) -> torch.Tensor:
+    """A copy of ids as int64, however narrow they were stored."""
+    return torch.from_numpy(ids.astype(np.int64))
 
 
 def _cut(carried: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,8 +113,8 @@ class LanguageModelPredictor(Generating, Walking):
         """As `log_probabilities`, for what `encode` and `conditions` give."""
         if cache is not None and condition is not None:
             raise SpecError("cache needs one condition for all texts; use model.given(condition)")
-        parts = self._parts(batch, condition) if cache is None else self._cached_parts(batch, cache)
-        return self.foretold(batch, np.concatenate([np.zeros(0, np.float32), *parts]))
+        parts = self._losses(batch, condition) if cache is None else self._cached_losses(batch, cache)
+        return self.foretold(batch, -np.concatenate([np.zeros(0, np.float32), *parts]))
 
     def foretold(self, batch: Ragged, values: Array) -> Ragged:
         """Of a number for what follows each step, those that count: not the ends, where ends are not predicted."""
@@ -130,14 +130,13 @@ class LanguageModelPredictor(Generating, Walking):
         following[batch.offsets[1:] - 1] = self.boundary
         return following
 
-    def _parts(self, batch: Ragged, condition: Array | None) -> Iterator[Array]:
-        for losses in self.losses(batch, self.following(batch), condition=condition):
-            yield -losses
+    def _losses(self, batch: Ragged, condition: Array | None) -> Iterator[Array]:
+        return self.losses(batch, self.following(batch), condition=condition)
 
-    def _cached_parts(self, batch: Ragged, cache: NeuralCache) -> Iterator[Array]:
-        from recurra.runtime.neural_cache import cached_log_probabilities
+    def _cached_losses(self, batch: Ragged, cache: NeuralCache) -> Iterator[Array]:
+        from recurra.runtime.neural_cache import cached_losses
 
-        return cached_log_probabilities(self, batch, self.following(batch), cache)
+        return cached_losses(self, batch, self.following(batch), cache)
 
     def predict(self, inputs: Any, static: Any = None, *, conditions: Any = None) -> Array:
         """(S,) nats per token of each text: how surprising it is; 0 for a text of which nothing is predicted."""

@@ -43,10 +43,10 @@ class NeuralCache(Spec):
     flatness: float = option(0.3, float, low=0.0, high=1000.0, usual="0.1-1.0")
 
 
-def cached_log_probabilities(
+def cached_losses(
     predictor: LanguageModelPredictor, batch: Ragged, following: Array, cache: NeuralCache
 ) -> Iterator[Array]:
-    """Yield log p of what follows each step of encoded documents, a block at a time, with the cache in.
+    """Yield -log p of what follows each step of encoded documents, a block at a time, with the cache in.
 
     following: (N,) the id that follows each of the N steps. Each document begins with an empty cache.
     """
@@ -58,11 +58,11 @@ def cached_log_probabilities(
 def _document(reader: Reader, ids: Array, following: Array, cache: NeuralCache) -> Iterator[Array]:
     held, held_next = np.zeros((0, reader.width), np.float32), np.zeros(0, np.int64)
     for place in range(0, len(ids), BLOCK):
-        hidden = reader.read(ids[place : place + BLOCK])
-        wanted = following[place : place + BLOCK]
+        hidden = reader.read(ids[place : place + BLOCK].astype(np.int64))
+        wanted = following[place : place + BLOCK].astype(np.int64)
         plain = -kernels.cross_entropy(reader.logits(hidden), wanted)
         held, held_next = np.concatenate([held, hidden]), np.concatenate([held_next, wanted])
-        yield _mixed(plain, hidden, wanted, held, held_next, cache)
+        yield -_mixed(plain, hidden, wanted, held, held_next, cache)
         held, held_next = held[-cache.window :], held_next[-cache.window :]
 
 
