@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
 import recurra as rc
+from recurra import kernels
 from recurra.cli.app import run
 from recurra.errors import SpecError
 from recurra.graph.adaptive import AdaptiveDense, usual_cutoffs
@@ -16,6 +19,7 @@ from recurra.graph.run import Flow, Run
 from recurra.kernels import shaping
 from recurra.runtime.verify import verify
 from recurra.training import Callback
+from shared import assert_noticed
 from tasks.test_language_model import losses_in_training
 
 OUTPUTS, CUTOFFS, INPUTS = 60, (6, 20), 128
@@ -92,6 +96,52 @@ def test_losses_put_at_the_wrong_tokens_would_be_seen(monkeypatch: pytest.Monkey
         check_against_torch()
 
 
+def check_smoothing_is_over_each_softmax() -> None:
+    """Against the definition: both choices of a rare id, each with its share spread over what may be chosen there."""
+    node, values = made_head()
+    ids, share = np.arange(OUTPUTS), 0.2
+    x = np.random.default_rng(3).normal(size=(OUTPUTS, INPUTS))
+
+    def smooth(scores: np.ndarray, chosen: int) -> float:
+        logs = scores - np.log(np.exp(scores).sum())
+        return float(-(1 - share) * logs[chosen] - share * logs.mean())
+
+    expected = []
+    for row, rare in zip(x, ids, strict=True):
+        first = values["head.weight"] @ row + values["head.bias"]
+        tail = next((tail for tail in node.tails if tail.low <= rare < tail.high), None)
+        chosen = min(rare, node.frequent) if tail is None else node.frequent + 1 + tail.place
+        loss = smooth(first, chosen)
+        if tail is not None:
+            reduced = values[f"head.reduce_{tail.place}"] @ row
+            within = values[f"head.weight_{tail.place}"] @ reduced + values[f"head.bias_{tail.place}"]
+            loss += smooth(within, rare - tail.low)
+        expected.append(loss)
+    np.testing.assert_allclose(node.losses(values, x, ids, share), expected, rtol=1e-10)
+
+
+def test_smoothing_is_over_each_softmax_that_is_computed() -> None:
+    """A share that were spread in the first softmax alone would be noticed."""
+    whole, calls = kernels.cross_entropy, []
+
+    def first_alone(scores: Any, targets: Any, weight: Any = None, smoothing: float = 0.0) -> Any:
+        calls.append(scores)
+        return whole(scores, targets, weight, smoothing if len(calls) == 1 else 0.0)
+
+    assert_noticed(
+        mock.patch.object(kernels, "cross_entropy", first_alone), check_smoothing_is_over_each_softmax
+    )
+
+
+def test_smoothing_changes_what_is_learnt_and_little_else(model) -> None:
+    words = rc.Words(min_count=1)
+    training = TRAINING.replace(label_smoothing=0.2)
+    made = rc.LanguageModel(NETWORK, training, words, softmax="adaptive", cutoffs=(5, 12)).fit(made_texts())
+    assert made.parameters_["head.weight_1"].tobytes() != model.parameters_["head.weight_1"].tobytes()
+    losses = [-np.asarray(each.log_probabilities(made_texts()).values).mean() for each in (made, model)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_losses_are_bit_for_bit_those_of_all_probabilities_which_sum_to_one(dtype: type) -> None:
     node, values = made_head()
@@ -159,12 +209,6 @@ def test_training_it_needs_less_memory_than_a_full_softmax() -> None:
         (NETWORK, TRAINING, {"softmax": "adaptive", "cutoffs": (5, 500)}, "below the vocabulary of 2"),
         (NETWORK, TRAINING, {"softmax": "adaptive", "cutoffs": ()}, "cutoffs must be rising ids"),
         (NETWORK, TRAINING, {"softmax": "adaptive"}, "pays for large vocabularies, and this one has 2"),
-        (
-            NETWORK,
-            TRAINING.replace(label_smoothing=0.1),
-            {"softmax": "adaptive", "cutoffs": (5,)},
-            "label_smoothing has no effect",
-        ),
         (
             NETWORK.replace(tied_embedding=True),
             TRAINING,

@@ -100,19 +100,26 @@ class AdaptiveDense(Node):
         parts.append(shaping.columns(first, self.frequent, self.frequent + 1))
         return replace(flow, values=kernels.concat_features(parts))
 
-    def losses(self, parameters: Parameters, x: Any, following: Array) -> Any:
-        """(N,) minus log p of the ids `following` (N,) after x (N, inputs): the bits that `forward` gives."""
+    def losses(self, parameters: Parameters, x: Any, following: Array, smoothing: float = 0.0) -> Any:
+        """(N,) minus log p of the ids `following` (N,) after x (N, inputs): the bits that `forward` gives.
+
+        smoothing: share of the target spread over all entries of each softmax that is computed: over the first one's,
+        and for a rare id also over its group's.
+        """
         group = np.searchsorted([tail.low for tail in self.tails], following, side="right") - 1
         group = np.where(following == self.outputs - 1, -1, group)
         plain = np.where(following == self.outputs - 1, self.frequent, following)
         entries = np.where(group < 0, plain, self.frequent + 1 + group)
-        losses = kernels.cross_entropy(self._entries(parameters, x), shaping.index_like(entries, x))
+        losses = kernels.cross_entropy(
+            self._entries(parameters, x), shaping.index_like(entries, x), None, smoothing
+        )
         for tail in self.tails:
             rows = np.flatnonzero(group == tail.place)
             if len(rows):
                 inner = self._inner(parameters, tail, kernels.gather_rows(x, shaping.index_like(rows, x)))
                 ids = shaping.index_like(following[rows] - tail.low, x)
-                losses = kernels.add(losses, shaping.spread(kernels.cross_entropy(inner, ids), rows, len(x)))
+                within = kernels.cross_entropy(inner, ids, None, smoothing)
+                losses = kernels.add(losses, shaping.spread(within, rows, len(x)))
         return losses
 
     def held(self) -> int:

@@ -84,15 +84,20 @@ class Model:
         run: Run,
         following: Any,
         loss: Callable[[Any, Any], Any],
+        *,
+        smoothing: float = 0.0,
     ) -> Any:
-        """(N,) losses of what follows each step; loss: of what leaves the head, where that does not know better."""
+        """(N,) losses of what follows each step; loss: of what leaves the head, where that does not know better.
+
+        smoothing: of the labels, where the head computes the losses.
+        """
         head = self.nodes[-1]
         if not isinstance(head, AdaptiveDense):
             return loss(self.forward(parameters, flow, run), following)
         for node in self.nodes[:-1]:
             flow = node.forward(parameters, flow, run)
         ids = following if isinstance(following, np.ndarray) else following.cpu().numpy()
-        return head.losses(parameters, flow.values, ids)
+        return head.losses(parameters, flow.values, ids, smoothing)
 
     def node(self, kind: type[Node]) -> Any:
         """The first node of a kind; KeyError if there is none."""

@@ -64,7 +64,8 @@ class LanguageModel(Learner):
     validation: share of the corpus set aside: the last part of a file, random ones of several texts; 0: none.
     softmax: "full", or "adaptive" for large vocabularies (Grave et al. 2017): frequent tokens have a softmax of their
         own beside groups of rare ones, with smaller vectors, that are computed only where they occur. Faster from
-        some ten thousand tokens on; not with tied_embedding. See `graph.adaptive.AdaptiveDense`.
+        some ten thousand tokens on; not with tied_embedding. `label_smoothing` spreads over each softmax that is
+        computed. See `graph.adaptive.AdaptiveDense`.
     cutoffs: the first ids of the groups of rare tokens; None: a twenty-fifth and a fifth of the vocabulary.
 
     Learnt: `history_`, `parameters_`, `encoder_`, `predictor_`.
@@ -140,7 +141,7 @@ class LanguageModel(Learner):
         self.encoder_: Encoder = learnt_vocabulary(spec, train) if encoder is None else encoder
         self.target_ = NextToken()
         outputs = boundary_of(self.encoder_) + 1
-        cutoffs = self._cutoffs(outputs - 1, training)
+        cutoffs = self._cutoffs(outputs - 1)
         self.head_ = Head(outputs=outputs, pooling=None, boundary=True, cutoffs=cutoffs, condition=condition)
         self.model_ = build_model(self.network_, self.encoder_, self.head_)
         self.device_ = resolve_device(training.device)
@@ -166,7 +167,7 @@ class LanguageModel(Learner):
             )
         return self
 
-    def _cutoffs(self, vocabulary: int, training: Training) -> tuple[int, ...]:
+    def _cutoffs(self, vocabulary: int) -> tuple[int, ...]:
         """Where the groups of the softmax begin; none for a full one."""
         if self.softmax not in ("full", "adaptive"):
             raise SpecError(f"softmax must be 'full' or 'adaptive', got {self.softmax!r}")
@@ -174,8 +175,6 @@ class LanguageModel(Learner):
             if self.cutoffs is not None:
                 raise SpecError("cutoffs has no effect with softmax='full'; use 'adaptive' or leave it out")
             return ()
-        if training.label_smoothing:
-            raise SpecError("label_smoothing has no effect with softmax='adaptive'; leave one of them out")
         if self.cutoffs is None and vocabulary < LEAST_ADAPTIVE:
             raise SpecError(
                 f"softmax='adaptive' pays for large vocabularies, and this one has {vocabulary:,} tokens; leave it "

@@ -108,7 +108,8 @@ class LanguageProblem:
             run.fresh = cut.fresh
         flow = self._flow(cut)
         following = self._tensor(self.source.following(cut.index))
-        losses = self.model.losses(parameters, flow, run, following, self._loss)
+        smoothing = self.label_smoothing
+        losses = self.model.losses(parameters, flow, run, following, self._loss, smoothing=smoothing)
         if watched:
             losses = self.penalties.added(losses, watched[0], cut.offsets)
         counted = self.source.counted(cut.index).astype(np.float32)
