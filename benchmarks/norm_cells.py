@@ -1,11 +1,11 @@
-"""Layer-normalised cells, composed of operators step by step: what a form of their own in C++ would gain.
+"""Layer-normalised cells and zoneout: their kernels beside the same cells composed of operators, step by step.
 
     python benchmarks/norm_cells.py
 
-Beside the composed cell: the plain cell's kernel, and the plain kernel plus its layer norms at the speed that our
-layer-norm kernel has over many rows at once. No kernel for the whole cell can be much quicker than that sum, so
-composed / sum is the most that one would gain. One layer of 128 units over 32 sequences of 100 steps of 128 inputs;
-one step of one stream. One thread, medians of its processor time in microseconds.
+Composed is what runs where there is no kernel for a cell: native products, norms and activations, Python walking
+through time. Both are first asserted to answer alike. Beside them the plain cell's kernel. One layer of 128 units
+over 32 sequences of 100 steps of 128 inputs, forward and as a training step (all gradients); one step of one stream.
+One thread, medians of its processor time in microseconds.
 """
 
 from __future__ import annotations
@@ -17,15 +17,21 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from recurra import kernels
-from recurra.kernels import NormWeights, RecurWeights
+from recurra.kernels import NormWeights, RecurWeights, numpy_native, torch_native, torch_reference
+from recurra.kernels.reference import Options
 
 UNITS, ROWS, STEPS, TURNS = 128, 32, 100, 9
+OFFSETS = np.arange(ROWS + 1) * STEPS
+GAINS = ("gain_x", "gain_h", "gain_c", "bias_c")
+MAIN = ("w_ih", "w_hh", "b_ih", "b_hh")
+KINDS = [(cell, True, 0.0) for cell in ("lstm", "gru", "rnn")] + [("lstm", False, 0.1), ("gru", False, 0.1)]
 
 
-def weights(cell: str) -> RecurWeights:
-    """A layer-normalised cell; without `norm` it is the plain one."""
+def weights(cell: str, norm: bool) -> RecurWeights:
+    """A layer-normalised or a plain cell."""
     random = np.random.default_rng(0)
     rows = kernels.GATES[cell] * UNITS
 
@@ -34,19 +40,65 @@ def weights(cell: str) -> RecurWeights:
 
     ones = np.ones(rows, np.float32)
     inner = {"gain_c": ones[:UNITS], "bias_c": ones[:UNITS]} if cell == "lstm" else {}
-    norm = NormWeights(gain_x=ones, gain_h=ones, **inner)
+    gains = NormWeights(gain_x=ones, gain_h=ones, **inner) if norm else None
     return RecurWeights(
-        cell=cell, w_ih=draw(rows, UNITS), w_hh=draw(rows, UNITS), b_ih=draw(rows), b_hh=draw(rows), norm=norm
+        cell=cell,
+        w_ih=draw(rows, UNITS),
+        w_hh=draw(rows, UNITS),
+        b_ih=draw(rows),
+        b_hh=draw(rows),
+        norm=gains,
     )
 
 
-def norms(cell: str, tokens: int) -> Callable[[], Any]:
-    """The layer norms of so many tokens, each kind in one call."""
-    widths = [kernels.GATES[cell] * UNITS] * 2 + [UNITS] * (cell == "lstm")
-    given = [
-        (np.ones((tokens, w), np.float32), np.ones(w, np.float32), np.zeros(w, np.float32)) for w in widths
-    ]
-    return lambda: [kernels.layer_norm(*each) for each in given]
+def learnt(made: RecurWeights) -> RecurWeights:
+    """The same weights as tensors that want gradients."""
+
+    def turned(x: Any) -> Any:
+        return None if x is None else torch.tensor(x, requires_grad=True)
+
+    norm = made.norm and NormWeights(**{name: turned(getattr(made.norm, name)) for name in GAINS})
+    return RecurWeights(cell=made.cell, norm=norm, **{name: turned(getattr(made, name)) for name in MAIN})
+
+
+def trained(made: RecurWeights, x: np.ndarray, rate: float, composed: bool) -> Callable[[], Any]:
+    """Forward and backward of one layer, as a call."""
+    held, given = learnt(made), torch.tensor(x, requires_grad=True)
+    offsets, how = torch.from_numpy(OFFSETS), Options(zoneout=rate)
+    leaves = [given, *(getattr(held, name) for name in MAIN)]
+    leaves += [g for g in vars(held.norm).values() if g is not None] if held.norm else []
+    slope = torch.ones(len(x), UNITS)
+
+    def run() -> Any:
+        if composed:
+            done = torch_reference.composed(held, given, offsets, None, None, how, None, torch_native)
+        else:
+            done = kernels.recur(held, given, offsets, zoneout=rate)
+        return torch.autograd.grad(done.y, leaves, slope)
+
+    return run
+
+
+def composed_step(made: RecurWeights, token: np.ndarray, rate: float) -> Callable[[], Any]:
+    """One composed step of one stream, as a call."""
+    state = [np.zeros((1, UNITS), np.float32) for _ in range(2)]
+    one, how = np.array([0, 1]), Options(zoneout=rate)
+
+    def run() -> Any:
+        cells = state[1] if made.cell == "lstm" else None
+        done = numpy_native.composed(made, token[None], one, state[0], cells, how, None)
+        state[0] = done.h
+        if done.c is not None:
+            state[1] = done.c
+        return done.y
+
+    return run
+
+
+def step(made: RecurWeights, token: np.ndarray, rate: float = 0.0) -> Callable[[], Any]:
+    """One step of one stream, as a call."""
+    stepper = kernels.Stepper([made], zoneout=rate)
+    return lambda: stepper.step(token)
 
 
 def taken(work: Callable[[], Any], calls: int = 1) -> float:
@@ -60,30 +112,52 @@ def taken(work: Callable[[], Any], calls: int = 1) -> float:
     return statistics.median(found)
 
 
+def alike(a: Any, b: Any) -> None:
+    """Fail where two answers differ by more than rounding."""
+    pairs = zip(a, b, strict=True) if isinstance(a, tuple) else [(a, b)]
+    for x, y in pairs:
+        x, y = np.asarray(x), np.asarray(y)
+        assert np.abs(x - y).max() <= 1e-4 * max(1.0, np.abs(y).max())
+
+
+def works(
+    cell: str, norm: bool, rate: float, x: np.ndarray
+) -> dict[str, tuple[Callable[[], Any], Callable[[], Any], Callable[[], Any]]]:
+    """What is timed: composed, native, and of the plain cell."""
+    made, how = weights(cell, norm), Options(zoneout=rate)
+    plain = replace(made, norm=None)
+    return {
+        "forward": (
+            lambda: numpy_native.composed(made, x, OFFSETS, None, None, how, None).y,
+            lambda: kernels.recur(made, x, OFFSETS, zoneout=rate).y,
+            lambda: kernels.recur(plain, x, OFFSETS).y,
+        ),
+        "training step": (
+            trained(made, x, rate, True),
+            trained(made, x, rate, False),
+            trained(plain, x, 0.0, False),
+        ),
+        "one step of one stream": (
+            composed_step(made, x[0], rate),
+            step(made, x[0], rate),
+            step(plain, x[0]),
+        ),
+    }
+
+
 def main() -> None:
     kernels.set_num_threads(1)
-    offsets, x = np.arange(ROWS + 1) * STEPS, np.ones((ROWS * STEPS, UNITS), np.float32)
-    x *= np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
-    print("| work | composed | plain kernel | with its norms | a kernel of its own: at most, times |")
+    torch.set_num_threads(1)
+    x = np.random.default_rng(1).standard_normal((ROWS * STEPS, UNITS)).astype(np.float32)
+    print("| work | composed | native | times as fast | plain cell |")
     print("|---|---|---|---|---|")
-    for cell in ("lstm", "gru", "rnn"):
-        made = weights(cell)
-        plain = replace(made, norm=None)
-        one, other = kernels.Stepper([made]), kernels.Stepper([plain])
-        many = taken(norms(cell, ROWS * STEPS))
-        for name, composed, fused, extra, calls in (
-            (
-                "forward",
-                lambda w=made: kernels.recur(w, x, offsets),
-                lambda w=plain: kernels.recur(w, x, offsets),
-                many,
-                1,
-            ),
-            ("step", lambda s=one: s.step(x[0]), lambda s=other: s.step(x[0]), many / (ROWS * STEPS), 50),
-        ):
-            slow, quick = taken(composed, calls), taken(fused, calls)
-            limit = quick + extra
-            print(f"| {cell} {name} | {slow:.0f} | {quick:.1f} | {limit:.1f} | {slow / limit:.1f} |")
+    for cell, norm, rate in KINDS:
+        name = cell.upper() + (", layer-normalised" if norm else ", zoneout")
+        for what, (composed, native, plain) in works(cell, norm, rate, x).items():
+            alike(native(), composed())
+            calls = 50 if "stream" in what else 1
+            slow, quick, base = taken(composed, calls), taken(native, calls), taken(plain, calls)
+            print(f"| {name}, {what} | {slow:.0f} | {quick:.1f} | {slow / quick:.1f} | {base:.1f} |")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ template <class F> void in_ranges(int64_t n, int64_t parts, const F& f) {
 template <class real>
 PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* w_ih, const real* w_hh,
                                    const real* b_ih, const real* b_hh, bool forward, bool backward,
-                                   Precision precision)
+                                   Precision precision, const Gains<real>& gains)
     : isa_(precision == Precision::bfloat16 ? pairs_isa() : recurra::isa()), small_table_(&small_table<float>()) {
   table_ = &recur_table<real>(isa_);
   Weights<real>& w = weights_;
@@ -41,6 +41,7 @@ PackedWeights<real>::PackedWeights(Cell cell, int64_t I, int64_t H, const real* 
       pack_small(w_ih, w_hh, b_ih, b_hh);
       return;
     }
+  if (gains.x) pack_norm(gains, b_ih, b_hh);
   if (backward) pack_backward(w_ih, w_hh);
   if (!forward) return;
   const int64_t full = w.vectors * W;
@@ -66,6 +67,19 @@ template <class real> void PackedWeights<real>::pack_backward(const real* w_ih, 
   w.input_back = back_.data(), w.recurrent_back = recurrent;
 }
 
+template <class real> void PackedWeights<real>::pack_norm(const Gains<real>& gains, const real* b_ih, const real* b_hh) {
+  const size_t H = static_cast<size_t>(weights_.H), width = static_cast<size_t>(gates_of(weights_.cell)) * H;
+  norm_ = Scratch<real>(3 * width + 2 * H);
+  real *x = norm_.data(), *h = x + width, *bias = h + width, *c = bias + width, *bias_c = c + H;
+  std::copy_n(gains.x, width, x), std::copy_n(gains.h, width, h);
+  for (size_t j = 0; j < width; ++j) {
+    const bool apart = weights_.cell == Cell::gru && j >= 2 * H;  // gru's b_hn stands inside the reset
+    bias[j] = (b_ih ? b_ih[j] : real(0)) + (b_hh && !apart ? b_hh[j] : real(0));
+  }
+  if (gains.c) std::copy_n(gains.c, H, c), std::copy_n(gains.bias_c, H, bias_c);
+  weights_.norm = {x, h, c, bias_c, bias};
+}
+
 template <class real>
 void PackedWeights<real>::pack_small(const float* w_ih, const float* w_hh, const float* b_ih, const float* b_hh) {
   small_memory_ = Scratch<char>(static_cast<size_t>(small_table_->pack(small_, w_ih, w_hh, b_ih, b_hh, nullptr)));
@@ -74,11 +88,11 @@ void PackedWeights<real>::pack_small(const float* w_ih, const float* w_hh, const
 
 // A cache line more than the gradients: rows a power of two apart would fall into the same cache sets.
 template <class real> int64_t PackedWeights<real>::dgates_stride() const {
-  return ((weights_.cell == Cell::gru ? 4 : gates_of(weights_.cell)) * weights_.KH + 31) / 16 * 16;
+  return (slopes_of(weights_).size + 31) / 16 * 16;
 }
 
 template <class real> size_t PackedWeights<real>::bytes() const {
-  return (memory_.size() + back_.size()) * sizeof(real) + small_memory_.size();
+  return (memory_.size() + back_.size() + norm_.size()) * sizeof(real) + small_memory_.size();
 }
 
 template <class real> std::string PackedWeights<real>::how() const {
@@ -86,7 +100,7 @@ template <class real> std::string PackedWeights<real>::how() const {
   if (precision() == Precision::int8) return where + small_table_->how();
   if (precision() == Precision::bfloat16)
     return where + (isa_ == Isa::avx512 ? "bfloat16 products" : "bfloat16 by float32 products, no faster than float32");
-  return where + (sizeof(real) == sizeof(float) ? "float32" : "float64");
+  return where + (sizeof(real) == sizeof(float) ? "float32" : "float64") + (weights_.norm.gain_x ? ", layer-normalised" : "");
 }
 
 std::vector<std::vector<int64_t>> deal(const int64_t* offsets, int64_t S, int parts) {
@@ -174,6 +188,7 @@ namespace {
 // the rows are too few for each thread to make much of what it reads.
 template <class real> bool as_team(const Forward<real>& f, int64_t rows, double work) {
   constexpr int64_t second_level = int64_t{600} << 10;
+  if (is_whole(f.w, f.zones)) return false;  // a row is finished by one thread
   const int64_t few = f.w.cell == Cell::gru ? 16 : 24;  // measured: a gru of 512 units with 16 rows a thread loses 3%
   const int64_t bytes = gates_of(f.w.cell) * f.w.H * f.w.KH * count(sizeof(real)), members = threads();
   return members > 1 && bytes > second_level && f.w.panels >= members && rows < members * few && work > 2e6;
@@ -211,7 +226,7 @@ template <class real> void run_forward(PackedWeights<real>& w, const Forward<rea
     return parallel(static_cast<int>(lists.size()), [&](int part) { small_rows(w, f, lists[static_cast<size_t>(part)]); });
   Forward<real> resumed = f;
   Scratch<real> chains;
-  if (count(lists.size()) < threads() && !f.preprojected && N * per_token > 3e7) {
+  if (count(lists.size()) < threads() && !f.preprojected && !f.kept && N * per_token > 3e7) {
     // fewer rows than threads: the input part at least is shared by all threads, where that is worth its detour
     chains = Scratch<real>(static_cast<size_t>(f.offsets[S] * gates_of(f.w.cell) * f.w.H));
     run_project(w, f.x, f.offsets[S], chains.data());
@@ -268,28 +283,11 @@ template <class real> void run_jobs(const RecurTable<real>& table, const std::ve
   });
 }
 
-}  // namespace
-
+// The weight gradients of a plain cell, whose gates' gradients are those of both its products.
 template <class real>
-void run_backward(PackedWeights<real>& w, const Backward<real>& given, int64_t S, int64_t N, const real* x,
-                  const WeightGradients<real>& out) {
-  Backward<real> b = given;
-  b.w = w.weights();
+void plain_gradients(const RecurTable<real>& table, const Backward<real>& b, const Sources<real>& from, int64_t N,
+                     const real* x, const WeightGradients<real>& out) {
   const int64_t H = b.w.H, G = gates_of(b.w.cell);
-  for (int64_t s = 0; s < S; ++s) {  // the gradient of a row without tokens passes through
-    if (b.offsets[s] != b.offsets[s + 1]) continue;
-    for (int64_t j = s * H; j < (s + 1) * H; ++j) {
-      b.dh0[j] = b.dh ? b.dh[j] : real(0);
-      if (b.dc0) b.dc0[j] = b.dc ? b.dc[j] : real(0);
-    }
-  }
-  const auto lists = deal(b.offsets, S, threads());
-  parallel(static_cast<int>(lists.size()), [&](int part) {
-    const auto& rows = lists[static_cast<size_t>(part)];
-    w.table().backward(b, rows.data(), count(rows.size()));
-  });
-  if (!out.w_ih) return;
-  const Sources<real> from(b, S, N);
   const real* const* masks = b.mask ? from.masks.data() : nullptr;
   const auto input = [&](int64_t gate) { return Right<real>{x, nullptr, nullptr, b.w.I, out.w_ih + gate * H * b.w.I}; };
   const auto state = [&](int64_t gate) { return Right<real>{nullptr, from.h.data(), masks, H, out.w_hh + gate * H * H}; };
@@ -307,8 +305,70 @@ void run_backward(PackedWeights<real>& w, const Backward<real>& given, int64_t S
     jobs.push_back({{N, b.dgates, b.D, b.w.pairs, {input(2), {}}, 1, out.b_ih + 2 * H}, 3 * apart, H});
     jobs.push_back({{N, b.dgates, b.D, b.w.pairs, {state(2), {}}, 1, out.b_hh + 2 * H}, 2 * apart, H});
   }
-  run_jobs<real>(w.table(), jobs);
+  run_jobs<real>(table, jobs);
   std::copy_n(out.b_ih, static_cast<size_t>(alike * H), out.b_hh);
+}
+
+// Of a layer-normalised cell: the products' gradients are not those of the gates, which are the biases'.
+template <class real>
+void normed_gradients(const RecurTable<real>& table, const Backward<real>& b, const Sources<real>& from, int64_t N,
+                      const real* x, const WeightGradients<real>& out) {
+  const int64_t H = b.w.H, width = gates_of(b.w.cell) * H;
+  const Slopes at = slopes_of(b.w);
+  const Kept kept = kept_of(b.w);
+  const auto job = [&](int64_t column, const Right<real>& right) {
+    return Job<real>{{N, b.dgates, b.D, false, {right, {}}, 1, nullptr}, column, width};
+  };
+  run_jobs<real>(table, {job(at.product_x, {x, nullptr, nullptr, b.w.I, out.w_ih}),
+                         job(at.product_h, {nullptr, from.h.data(), b.mask ? from.masks.data() : nullptr, H, out.w_hh})});
+  struct Sums {
+    ColumnSums<real> of;
+    int64_t begin, end;
+  };
+  std::vector<Sums> sums;
+  const auto sum = [&](int64_t column, int64_t n, real* to, Factor<real> first, Factor<real> second = {}) {
+    constexpr int64_t grain = 128;  // columns
+    for (int64_t j = 0; j < n; j += grain)
+      sums.push_back({{N, b.dgates + column, b.D, to, second.out ? 2 : 1, {first, second}}, j, std::min(n, j + grain)});
+  };
+  const auto by_x = [&](int64_t from) { return Factor<real>{b.kept + kept.unit_x + from, kept.size, out.gain_x + from}; };
+  const auto by_h = [&](int64_t from) { return Factor<real>{b.kept + kept.unit_h + from, kept.size, out.gain_h + from}; };
+  const bool gru = b.w.cell == Cell::gru;
+  const int64_t alike = gru ? 2 * H : width;  // gates whose gradient is that of both parts of their sum
+  sum(0, alike, out.b_ih, by_x(0), by_h(0));
+  if (gru) sum(3 * H, H, out.b_ih + alike, by_x(alike)), sum(2 * H, H, out.b_hh + alike, by_h(alike));
+  if (b.w.cell == Cell::lstm) sum(at.shown, H, out.bias_c, {b.dgates + at.unit_c, b.D, out.gain_c});
+  parallel(static_cast<int>(sums.size()), [&](int part) {
+    const Sums& each = sums[static_cast<size_t>(part)];
+    table.sum_columns(each.of, each.begin, each.end);
+  });
+  std::copy_n(out.b_ih, static_cast<size_t>(alike), out.b_hh);
+}
+
+}  // namespace
+
+template <class real>
+void run_backward(PackedWeights<real>& w, const Backward<real>& given, int64_t S, int64_t N, const real* x,
+                  const WeightGradients<real>& out) {
+  Backward<real> b = given;
+  b.w = w.weights();
+  const int64_t H = b.w.H;
+  for (int64_t s = 0; s < S; ++s) {  // the gradient of a row without tokens passes through
+    if (b.offsets[s] != b.offsets[s + 1]) continue;
+    for (int64_t j = s * H; j < (s + 1) * H; ++j) {
+      b.dh0[j] = b.dh ? b.dh[j] : real(0);
+      if (b.dc0) b.dc0[j] = b.dc ? b.dc[j] : real(0);
+    }
+  }
+  const auto lists = deal(b.offsets, S, threads());
+  parallel(static_cast<int>(lists.size()), [&](int part) {
+    const auto& rows = lists[static_cast<size_t>(part)];
+    w.table().backward(b, rows.data(), count(rows.size()));
+  });
+  if (!out.w_ih) return;
+  const Sources<real> from(b, S, N);
+  if (b.w.norm.gain_x) normed_gradients(w.table(), b, from, N, x, out);
+  else plain_gradients(w.table(), b, from, N, x, out);
 }
 
 #define RECURRA_INSTANTIATE(real)                                                                      \

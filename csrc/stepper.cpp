@@ -9,9 +9,9 @@
 namespace recurra {
 
 template <class real>
-Stepper<real>::Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, real clip)
+Stepper<real>::Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, real clip, real zoneout)
     : stack_(std::move(stack)), rows_(rows), H_(stack_[0]->weights().H),
-      kinds_(stack_[0]->weights().cell == Cell::lstm ? 2 : 1), clipped_(clipped), clip_(clip),
+      kinds_(stack_[0]->weights().cell == Cell::lstm ? 2 : 1), clipped_(clipped), clip_(clip), zoneout_(zoneout),
       state_(static_cast<size_t>(layers() * kinds_ * rows * H_)), h_(static_cast<size_t>(rows * H_)),
       c_(static_cast<size_t>(rows * H_)), in_(static_cast<size_t>(rows * H_)), out_(static_cast<size_t>(rows * H_)),
       offsets_(static_cast<size_t>(rows) + 1), order_(static_cast<size_t>(rows)) {
@@ -20,7 +20,7 @@ Stepper<real>::Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, rea
   reset(nullptr, rows);
   small_ = stack_[0]->precision() == Precision::int8;
   int64_t most = 0;
-  for (const Layer& each : stack_) most = std::max({most, small_scratch(each->weights().I, H_, 1), each->weights().KI + each->weights().KH});
+  for (const Layer& each : stack_) most = std::max({most, small_scratch(each->weights().I, H_, 1), step_scratch(each->weights())});
   scratch_ = Scratch<real>(static_cast<size_t>(most));
 }
 
@@ -49,9 +49,9 @@ template <class real> void Stepper<real>::advance(int64_t layer, const real* x, 
   real *h = at(layer, 0, row), *c = kinds_ == 2 ? at(layer, 1, row) : nullptr;
   if constexpr (sizeof(real) == sizeof(float)) {
     if (small_) w.small_step({{}, 1, &x, &h, &c, &y, clipped_, clip_, scratch_.data()});
-    else w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_, scratch_.data()});
+    else w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_, scratch_.data(), zoneout_});
   } else {
-    w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_, scratch_.data()});
+    w.table().step({w.weights(), x, h, c, y, clipped_, clip_, descending_, scratch_.data(), zoneout_});
   }
   std::copy_n(y, H_, h);
 }
@@ -98,7 +98,7 @@ void Stepper<real>::many(int64_t layer, const real* x, const int64_t* index, int
   Forward<real> f{};
   f.w = w.weights();
   f.x = x, f.offsets = offsets_.data(), f.h0 = h_.data(), f.c0 = kinds_ == 2 ? c_.data() : nullptr;
-  f.clipped = clipped_, f.clip = clip_;
+  f.clipped = clipped_, f.clip = clip_, f.zones.rate = zoneout_;
   f.y = y, f.h = h_.data(), f.c = kinds_ == 2 ? c_.data() : nullptr;  // a row reads its own before it writes
   parallel(static_cast<int>(parts), [&](int part) {
     const int64_t begin = count * part / parts, end = count * (part + 1) / parts;

@@ -11,7 +11,7 @@ namespace recurra {
 template <class real> class Stepper {
  public:
   using Layer = std::shared_ptr<PackedWeights<real>>;
-  Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, real clip);
+  Stepper(std::vector<Layer> stack, int64_t rows, bool clipped, real clip, real zoneout = 0);
 
   // x (count, I). index: which streams (distinct), or null for all. Returns (count, H), overwritten next time.
   const real* step(const real* x, const int64_t* index, int64_t count);
@@ -30,7 +30,7 @@ template <class real> class Stepper {
   std::vector<Layer> stack_;
   int64_t rows_, H_, kinds_;
   bool clipped_;
-  real clip_;
+  real clip_, zoneout_;
   Scratch<real> state_, h_, c_, in_, out_;  // gathered h and c, input of a layer, output of a layer
   std::vector<int64_t> offsets_, order_;
 

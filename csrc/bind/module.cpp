@@ -54,6 +54,6 @@ Binder basics([](nb::module_& m) {
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // weights that a program still holds when it ends are no fault
   m.doc() = "Recurra's operators in C++; use recurra.kernels, which wraps them.";
-  m.attr("interface") = 2;  // recurra/kernels/engines.py names the same number: an older build is not used
+  m.attr("interface") = 3;  // recurra/kernels/engines.py names the same number: an older build is not used
   recurra::define_all(m);
 }

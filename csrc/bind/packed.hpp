@@ -10,14 +10,19 @@
 
 namespace recurra {
 
+struct GainArrays {
+  const MaybeArray &x, &h, &c, &bias_c;
+};
+
 struct Packed {
   Packed(const std::string& cell, const Array& w_ih, const Array& w_hh, const MaybeArray& b_ih,
-         const MaybeArray& b_hh, bool forward, bool backward, const std::string& precision);
+         const MaybeArray& b_hh, bool forward, bool backward, const std::string& precision, const GainArrays& gains);
 
   std::string precision;
   bool forward, backward;  // what it is packed for
   std::string name;
   Cell cell;
+  bool normed;
   int64_t I = 0, H = 0;
   std::variant<std::shared_ptr<PackedWeights<float>>, std::shared_ptr<PackedWeights<double>>> weights;
 

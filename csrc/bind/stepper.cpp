@@ -22,18 +22,21 @@ class PyStepper {
     constexpr int64_t most_rows = std::numeric_limits<int32_t>::max();
     if (rows < 1 || rows > most_rows)
       refuse("rows must be from 1 to " + std::to_string(most_rows) + ", got " + std::to_string(rows));
-    if (zoneout != 0) refuse("zoneout is not fused in the stepper; use the composed form");
+    if (!(zoneout >= 0 && zoneout < 1)) refuse("zoneout must be at least 0 and below 1, got " + std::to_string(zoneout));
+    const std::string& precision = stack[0]->precision;
+    if (zoneout != 0 && precision != "float32" && precision != "float64")
+      refuse("zoneout wants float32 or float64 weights, got " + precision);
     if (clip && stack[0]->cell != Cell::lstm) refuse("cell_clip is for lstm only, got it for " + stack[0]->name);
     if (clip && !(*clip > 0)) refuse("cell_clip must be greater than 0, got " + std::to_string(*clip));
     for (size_t i = 0; i < stack.size(); ++i) {
       const Packed &p = *stack[i], &first = *stack[0];
-      if (p.cell != first.cell || p.H != first.H || p.weights.index() != first.weights.index() || p.precision != first.precision)
-        refuse("stack must be layers of one cell, hidden size, dtype and precision, layer " + std::to_string(i) + " differs");
+      if (p.cell != first.cell || p.H != first.H || p.weights.index() != first.weights.index() || p.precision != first.precision || p.normed != first.normed)
+        refuse("stack must be layers of one cell, hidden size, dtype, precision and norm, layer " + std::to_string(i) + " differs");
       if (i && p.I != p.H) refuse("stack: layer " + std::to_string(i) + " must take " + std::to_string(p.H) +
                                   " inputs, got " + std::to_string(p.I));
       if (!p.forward) refuse("stack must hold weights packed with forward=True");
     }
-    std::visit([&](const auto& w) { make(w, stack, rows, clip); }, stack[0]->weights);
+    std::visit([&](const auto& w) { make(w, stack, rows, clip, zoneout); }, stack[0]->weights);
   }
 
   nb::object step(const Array& x, const MaybeArray& index) {
@@ -78,11 +81,11 @@ class PyStepper {
 
   template <class real>
   void make(const std::shared_ptr<PackedWeights<real>>&, const std::vector<Packed*>& stack, int64_t rows,
-            std::optional<double> clip) {
+            std::optional<double> clip, double zoneout) {
     std::vector<std::shared_ptr<PackedWeights<real>>> layers;
     for (const Packed* p : stack) layers.push_back(std::get<std::shared_ptr<PackedWeights<real>>>(p->weights));
     stepper_ = std::make_unique<Typed<real>>(std::move(layers), rows, clip.has_value(),
-                                             static_cast<real>(clip.value_or(0)));
+                                             static_cast<real>(clip.value_or(0)), static_cast<real>(zoneout));
     seen_.assign(static_cast<size_t>(rows), 0);
   }
 

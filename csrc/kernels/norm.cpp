@@ -1,5 +1,5 @@
 #include "../norm.hpp"
-#include "../lanes.hpp"
+#include "../row_norm.hpp"
 
 namespace recurra {
 namespace RECURRA_ISA {
@@ -7,35 +7,13 @@ namespace {
 
 constexpr int64_t token_block = 256;
 
-RECURRA_INLINE real root_of(real x) {
-  real held[W];
-  store(held, sqrt(set1(x)));
-  return held[0];
-}
-
 void forward(const real* x, const real* gain, const real* bias, real eps, real* y, real* kept, int64_t from,
              int64_t to, int64_t cols) {
-  const real size = static_cast<real>(cols);
   for (int64_t r = from; r < to; ++r) {
     const real* row = x + r * cols;
-    Lanes total = all(0);
-    pieces(cols, [&](int64_t at, int n) {
-      const Lanes now = piece(row + at, n, 0);
-      total = each([&](int p) { return add(total.v[p], now.v[p]); });
-    });
-    const real mean = sum(total) / size;
-    const vec middle = set1(mean);
-    total = all(0);
-    pieces(cols, [&](int64_t at, int n) {
-      const Lanes now = piece(row + at, n, mean);
-      total = each([&](int p) {
-        const vec d = sub(now.v[p], middle);
-        return fma(d, d, total.v[p]);
-      });
-    });
-    const real inverse = real(1) / root_of(sum(total) / size + eps);
-    kept[2 * r] = mean, kept[2 * r + 1] = inverse;
-    const vec factor = set1(inverse);
+    const Moments m = moments_of(row, cols, eps);
+    kept[2 * r] = m.mean, kept[2 * r + 1] = m.inverse;
+    const vec middle = set1(m.mean), factor = set1(m.inverse);
     pieces(cols, [&](int64_t at, int n) {
       const Lanes now = piece(row + at, n, 0), g = piece(gain + at, n, 0), b = piece(bias + at, n, 0);
       const Lanes out = each([&](int p) { return fma(mul(sub(now.v[p], middle), factor), g.v[p], b.v[p]); });
@@ -46,27 +24,18 @@ void forward(const real* x, const real* gain, const real* bias, real eps, real* 
 
 void backward(const real* x, const real* gain, const real* kept, const real* dy, real* dx, int64_t from, int64_t to,
               int64_t cols) {
-  const real size = static_cast<real>(cols);
   for (int64_t r = from; r < to; ++r) {
     const real *row = x + r * cols, *d = dy + r * cols;
     const vec middle = set1(kept[2 * r]), factor = set1(kept[2 * r + 1]);
-    Lanes plain = all(0), along = all(0);
-    pieces(cols, [&](int64_t at, int n) {
-      const Lanes now = piece(row + at, n, 0), g = piece(gain + at, n, 0), up = piece(d + at, n, 0);
-      for (int p = 0; p < parts; ++p) {
-        const vec slope = mul(g.v[p], up.v[p]), unit = mul(sub(now.v[p], middle), factor);
-        plain.v[p] = add(plain.v[p], slope);
-        along.v[p] = fma(slope, unit, along.v[p]);
-      }
-    });
-    const vec shift = set1(sum(plain) / size), turn = set1(sum(along) / size);
-    pieces(cols, [&](int64_t at, int n) {
-      const Lanes now = piece(row + at, n, 0), g = piece(gain + at, n, 0), up = piece(d + at, n, 0);
-      put_piece(dx + r * cols + at, each([&](int p) {
-        const vec slope = mul(g.v[p], up.v[p]), unit = mul(sub(now.v[p], middle), factor);
-        return mul(factor, fnma(unit, turn, sub(slope, shift)));
-      }), n);
-    });
+    const auto unit = [&](int64_t at, int n) {
+      const Lanes now = piece(row + at, n, 0);
+      return each([&](int p) { return mul(sub(now.v[p], middle), factor); });
+    };
+    const auto slope = [&](int64_t at, int n) {
+      const Lanes g = piece(gain + at, n, 0), up = piece(d + at, n, 0);
+      return each([&](int p) { return mul(g.v[p], up.v[p]); });
+    };
+    norm_back(cols, kept[2 * r + 1], unit, slope, dx + r * cols);
   }
 }
 

@@ -37,6 +37,13 @@ void forward(const Forward<real>& f, const int64_t* rows, int64_t n);
 void backward(const Backward<real>& b, const int64_t* rows, int64_t n);
 void step(const Step1<real>& s);
 void outer_sum(const OuterSum<real>& s, int64_t column, int64_t begin, int64_t end);
+void sum_columns(const ColumnSums<real>& s, int64_t begin, int64_t end);
+
+// The same where a step is finished a whole row at a time.
+void whole_project(const Weights<real>& w, const real* x, real* out, int64_t begin, int64_t end);
+void whole_forward(const Forward<real>& f, const int64_t* rows, int64_t n);
+void whole_backward(const Backward<real>& b, const int64_t* rows, int64_t n);
+void whole_step(const Step1<real>& s);
 
 // The input part of the chains of panels [begin, end) for `n` tokens: pre[p - begin][slot][V*W] = bias + W_ih x.
 void input_part(const Weights<real>& w, int64_t begin, int64_t end, const real* const* x, int64_t n, int64_t slots,

@@ -3,7 +3,7 @@
 // In each step a register tile holds dh of some rows for four vectors of units. It begins with the gradient of y,
 // resumes with the gates' gradients of the step after it times W_hh, and ends with this step's gate gradients
 // while dh is still in registers. For gru the factor z of the direct path is added in between.
-#include "recur.hpp"
+#include "back_product.hpp"
 
 namespace recurra {
 namespace RECURRA_ISA {
@@ -177,8 +177,6 @@ template <Cell cell, class Kind> StepTile step_tile_of(int64_t V, int64_t rows) 
   }
 }
 
-int64_t width_of(int64_t n, int64_t p) { return least(4, (n - p * 4 * W + W - 1) / W); }
-
 template <Cell cell, class Kind> void retreat(const Backward<real>& b, const Step& step, int64_t from) {
   const int64_t panels = (b.w.H + 4 * W - 1) / (4 * W);
   for (int64_t p = 0; p < panels; ++p) {
@@ -190,71 +188,6 @@ template <Cell cell, class Kind> void retreat(const Backward<real>& b, const Ste
       const Split split = Split::over(part ? step.n - from : from, ROWS4);
       for (int64_t tile = 0; tile < split.tiles; ++tile)
         step_tile_of<cell, Kind>(V, split.begin(tile + 1) - split.begin(tile))(at, base + split.begin(tile));
-    }
-  }
-}
-
-// out[r] = sum over k of rows[r][k] * W[k], where the last H of the K steps may lie elsewhere in the row (gru).
-template <class Kind, int R, int V>
-void product_tile(const real* const* rows, const real* panel, int64_t K, int64_t K2, int64_t skip, real* const* out,
-                  const real* const* plus, int64_t first, int n_last) {
-  Accumulators<R, V> acc;
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc.at[r][v] = set1(real(0));
-  multiply<Kind>(acc, rows, panel, K);
-  if (K2) {
-    const real* moved[R];
-    for (int r = 0; r < R; ++r) moved[r] = rows[r] + skip;
-    multiply<Kind>(acc, moved, panel + K * V * W, K2);
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      const int n = v + 1 < V ? W : n_last;
-      vec sum = acc.at[r][v];
-      if (plus && plus[r]) sum = mul(sum, load_n(plus[r] + first + v * W, n));
-      store_n(out[r] + first + v * W, sum, n);
-    }
-}
-
-using ProductTile = void (*)(const real* const*, const real*, int64_t, int64_t, int64_t, real* const*,
-                             const real* const*, int64_t, int);
-
-template <class Kind, int V> ProductTile product_tile_of(int64_t rows) {
-  switch (rows) {
-    case 1: return product_tile<Kind, 1, V>;
-    case 2: return product_tile<Kind, 2, V>;
-    case 3: return product_tile<Kind, (ROWS4 >= 3 ? 3 : 1), V>;
-    case 4: return product_tile<Kind, (ROWS4 >= 4 ? 4 : 1), V>;
-    case 5: return product_tile<Kind, (ROWS4 >= 5 ? 5 : 1), V>;
-    default: return product_tile<Kind, (ROWS4 >= 6 ? 6 : 1), V>;
-  }
-}
-
-template <class Kind> ProductTile product_tile_of(int64_t V, int64_t rows) {
-  switch (V) {
-    case 1: return product_tile_of<Kind, 1>(rows);
-    case 2: return product_tile_of<Kind, 2>(rows);
-    case 3: return product_tile_of<Kind, 3>(rows);
-    default: return product_tile_of<Kind, 4>(rows);
-  }
-}
-
-template <class Kind>
-void back_product(const real* panels, int64_t rows_of_matrix, int64_t columns, const real* const* rows, int64_t n,
-                  int64_t K2, int64_t skip, real* const* out, const real* const* factor) {
-  for (int64_t p = 0; p * 4 * W < columns; ++p) {
-    const int64_t V = width_of(columns, p), first = p * 4 * W;
-    const int last = static_cast<int>(columns - first - (V - 1) * W);
-    const Split split = Split::over(n, ROWS4);
-    for (int64_t tile = 0; tile < split.tiles; ++tile) {
-      const int64_t begin = split.begin(tile);
-      product_tile_of<Kind>(V, split.begin(tile + 1) - begin)(rows + begin, panels + first * rows_of_matrix,
-                                                        rows_of_matrix - K2, K2, skip, out + begin,
-                                                        factor ? factor + begin : nullptr, first, last);
     }
   }
 }
@@ -372,6 +305,7 @@ template <class Kind> void walk_all(const Backward<real>& b, const int64_t* rows
 }  // namespace
 
 void backward(const Backward<real>& b, const int64_t* rows, int64_t n) {
+  if (is_whole(b.w, b.zones)) return whole_backward(b, rows, n);
   if (b.w.pairs) walk_all<Narrow>(b, rows, n);
   else walk_all<Singles>(b, rows, n);
 }

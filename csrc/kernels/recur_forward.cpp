@@ -398,6 +398,7 @@ template <class Kind> void walk_all(const Forward<real>& f, const int64_t* rows,
 }  // namespace
 
 void forward(const Forward<real>& f, const int64_t* rows, int64_t n) {
+  if (is_whole(f.w, f.zones)) return whole_forward(f, rows, n);
   if (f.w.pairs) walk_all<Narrow>(f, rows, n);
   else walk_all<Singles>(f, rows, n);
 }

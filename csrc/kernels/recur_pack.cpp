@@ -148,6 +148,7 @@ void input_part(const Weights<real>& w, int64_t begin, int64_t end, const real* 
 
 // Row-major chains for tokens [begin, end): what `preprojected` resumes.
 void project(const Weights<real>& w, const real* x, real* out, int64_t begin, int64_t end) {
+  if (w.norm.gain_x) return whole_project(w, x, out, begin, end);
   constexpr int64_t block = 24;
   const int64_t G = gates_of(w.cell), full = w.vectors * W;
   const bool gated = w.cell == Cell::lstm || w.cell == Cell::gru;

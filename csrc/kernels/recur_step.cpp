@@ -121,6 +121,7 @@ template <class Kind> void step_any(const Step1<real>& s) {
 }  // namespace
 
 void step(const Step1<real>& s) {
+  if (is_whole(s.w, {s.zoneout, nullptr})) return whole_step(s);
   if (s.w.pairs) step_any<Narrow>(s);
   else step_any<Singles>(s);
 }

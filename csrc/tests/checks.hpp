@@ -37,6 +37,7 @@ template <class real> bool near(const std::vector<real>& a, const std::vector<do
 }
 
 void operator_tests(Tally& t);
+void pool_tests(Tally& t);
 void chain_tests(Tally& t);
 void pair_tests(Tally& t);
 void far_tests(Tally& t);

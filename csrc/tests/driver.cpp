@@ -24,20 +24,31 @@ Tally tally;
 
 void expect(bool good, const std::string& what) { tally.expect(good, what); }
 
-const char* cell_name(Cell cell) {
-  return cell == Cell::rnn ? "rnn" : cell == Cell::rnn_relu ? "rnn_relu" : cell == Cell::lstm ? "lstm" : "gru";
-}
+// A cell as it is run: plain, layer-normalised, with zoneout.
+struct Kind {
+  Cell cell;
+  bool normed = false;
+  double zoneout = 0;
+
+  bool whole() const { return normed || zoneout != 0; }
+  std::string name() const {
+    const char* plain = cell == Cell::rnn ? "rnn" : cell == Cell::rnn_relu ? "rnn_relu" : cell == Cell::lstm ? "lstm" : "gru";
+    return plain + std::string(normed ? " norm" : "") + (zoneout != 0 ? " zoneout" : "");
+  }
+};
 
 constexpr Cell cells[] = {Cell::rnn, Cell::rnn_relu, Cell::lstm, Cell::gru};
 
 template <class real> struct Problem {
+  Kind kind;
   Cell cell;
   int64_t I, H, S, N;
   std::vector<int64_t> offsets{0};
-  std::vector<real> w_ih, w_hh, b_ih, b_hh, x, h0, c0, dy, dh, dc;
+  std::vector<real> w_ih, w_hh, b_ih, b_hh, gain_x, gain_h, gain_c, bias_c, x, h0, c0, dy, dh, dc;
   std::shared_ptr<PackedWeights<real>> packed;
 
-  Problem(Cell c, int64_t inputs, int64_t hidden, const std::vector<int64_t>& lengths) : cell(c), I(inputs), H(hidden) {
+  Problem(Kind k, int64_t inputs, int64_t hidden, const std::vector<int64_t>& lengths)
+      : kind(k), cell(k.cell), I(inputs), H(hidden) {
     for (int64_t n : lengths) offsets.push_back(offsets.back() + n);
     S = static_cast<int64_t>(lengths.size()), N = offsets.back();
     std::mt19937 random(7);
@@ -50,18 +61,26 @@ template <class real> struct Problem {
     fill(w_ih, rows * I, bound), fill(w_hh, rows * H, bound), fill(b_ih, rows, bound), fill(b_hh, rows, bound);
     fill(x, N * I, 1.5), fill(h0, S * H, 0.7), fill(c0, S * H, 0.7), fill(dy, N * H, 1), fill(dh, S * H, 1);
     fill(dc, S * H, 1);
+    const auto gain = [&](std::vector<real>& v, int64_t n) {
+      fill(v, n, 0.3);
+      for (real& each : v) each += real(1);
+    };
+    gain(gain_x, rows), gain(gain_h, rows), gain(gain_c, H), gain(bias_c, H);
     pack();
   }
 
   void pack(Precision precision = Precision::full) {
+    Gains<real> gains{};
+    if (kind.normed) gains = {gain_x.data(), gain_h.data(), nullptr, nullptr};
+    if (kind.normed && cell == Cell::lstm) gains.c = gain_c.data(), gains.bias_c = bias_c.data();
     packed = std::make_shared<PackedWeights<real>>(cell, I, H, w_ih.data(), w_hh.data(), b_ih.data(), b_hh.data(), true,
-                                                   true, precision);
+                                                   true, precision, gains);
   }
 };
 
 template <class real> struct Answer {
-  std::vector<real> y, h, c, gates, cells, linear;
-  std::vector<real> dx, dw_ih, dw_hh, db_ih, db_hh, dh0, dc0, steps;
+  std::vector<real> y, h, c, gates, cells, linear, kept;
+  std::vector<real> dx, dw_ih, dw_hh, db_ih, db_hh, dgain_x, dgain_h, dgain_c, dbias_c, dh0, dc0, steps;
 };
 
 template <class real> Answer<real> forward(const Problem<real>& p, bool reverse) {
@@ -74,7 +93,11 @@ template <class real> Answer<real> forward(const Problem<real>& p, bool reverse)
   f.w = p.packed->weights(), f.x = p.x.data(), f.offsets = p.offsets.data(), f.h0 = p.h0.data();
   f.c0 = lstm ? p.c0.data() : nullptr, f.reverse = reverse, f.y = a.y.data(), f.h = a.h.data();
   f.c = lstm ? a.c.data() : nullptr, f.cells = lstm ? a.cells.data() : nullptr;
-  f.gates = gates_of(p.cell) > 1 ? a.gates.data() : nullptr, f.linear = p.cell == Cell::gru ? a.linear.data() : nullptr;
+  const bool whole = p.kind.whole();
+  f.gates = gates_of(p.cell) > 1 || whole ? a.gates.data() : nullptr;
+  f.linear = p.cell == Cell::gru && !whole ? a.linear.data() : nullptr;
+  a.kept.resize(whole ? static_cast<size_t>(p.N * kept_of(f.w).size) : 0);
+  f.kept = a.kept.empty() ? nullptr : a.kept.data(), f.zones.rate = static_cast<real>(p.kind.zoneout);
   run_forward(*p.packed, f, p.S);
   return a;
 }
@@ -84,19 +107,30 @@ template <class real> void backward(const Problem<real>& p, bool reverse, Answer
   const bool lstm = p.cell == Cell::lstm;
   a.dx.resize(p.x.size()), a.dw_ih.resize(p.w_ih.size()), a.dw_hh.resize(p.w_hh.size());
   a.db_ih.resize(p.b_ih.size()), a.db_hh.resize(p.b_hh.size()), a.dh0.resize(sh), a.dc0.resize(sh);
-  a.steps.resize(a.y.size());
+  a.steps.resize(a.y.size()), a.dgain_x.resize(p.gain_x.size()), a.dgain_h.resize(p.gain_h.size());
+  a.dgain_c.resize(p.gain_c.size()), a.dbias_c.resize(p.bias_c.size());
   Backward<real> b{};
   b.offsets = p.offsets.data(), b.reverse = reverse, b.h0 = p.h0.data(), b.c0 = lstm ? p.c0.data() : nullptr;
   b.y = a.y.data(), b.gates = a.gates.data(), b.cells = lstm ? a.cells.data() : nullptr, b.linear = a.linear.data();
+  b.kept = a.kept.data(), b.zones.rate = static_cast<real>(p.kind.zoneout);
   b.dy = p.dy.data(), b.dh = p.dh.data(), b.dc = lstm ? p.dc.data() : nullptr;
   b.D = p.packed->dgates_stride();
   std::vector<real> dgates(static_cast<size_t>(p.N * b.D));
   b.dgates = dgates.data(), b.dx = a.dx.data(), b.dh0 = a.dh0.data(), b.dc0 = lstm ? a.dc0.data() : nullptr;
   b.steps = a.steps.data();
-  run_backward(*p.packed, b, p.S, p.N, p.x.data(), {a.dw_ih.data(), a.dw_hh.data(), a.db_ih.data(), a.db_hh.data()});
+  run_backward(*p.packed, b, p.S, p.N, p.x.data(),
+              {a.dw_ih.data(), a.dw_hh.data(), a.db_ih.data(), a.db_hh.data(),
+               a.dgain_x.data(), a.dgain_h.data(), a.dgain_c.data(), a.dbias_c.data()});
 }
 
 double sigmoid(double a) { return 1 / (1 + std::exp(-a)); }
+
+template <class real> void normalise(std::vector<double>& v, const std::vector<real>& gain) {
+  double mean = 0, variance = 0;
+  for (double each : v) mean += each / double(v.size());
+  for (double each : v) variance += (each - mean) * (each - mean) / double(v.size());
+  for (size_t i = 0; i < v.size(); ++i) v[i] = (v[i] - mean) / std::sqrt(variance + norm_epsilon) * double(gain[i]);
+}
 
 // The equations, one row and one unit at a time.
 template <class real> std::vector<double> equations(const Problem<real>& p, bool reverse) {
@@ -109,24 +143,34 @@ template <class real> std::vector<double> equations(const Problem<real>& p, bool
       const int64_t token = reverse ? p.offsets[size_t(s) + 1] - 1 - t : p.offsets[size_t(s)] + t;
       std::vector<double> a(size_t(G * H)), b(size_t(G * H));
       for (int64_t r = 0; r < G * H; ++r) {
-        a[size_t(r)] = p.b_ih[size_t(r)], b[size_t(r)] = p.b_hh[size_t(r)];
         for (int64_t k = 0; k < p.I; ++k) a[size_t(r)] += double(p.w_ih[size_t(r * p.I + k)]) * p.x[size_t(token * p.I + k)];
         for (int64_t k = 0; k < H; ++k) b[size_t(r)] += double(p.w_hh[size_t(r * H + k)]) * h[size_t(k)];
       }
+      if (p.kind.normed) normalise(a, p.gain_x), normalise(b, p.gain_h);
+      for (size_t r = 0; r < a.size(); ++r) a[r] += p.b_ih[r], b[r] += p.b_hh[r];
+      std::vector<double> fresh(size_t(H), 0), shown(size_t(H), 0);
+      const double keep = p.kind.zoneout;
       for (int64_t u = 0; u < H; ++u) {
         const auto sum = [&](int64_t g) { return a[size_t(g * H + u)] + b[size_t(g * H + u)]; };
-        double& out = h[size_t(u)];
+        double& out = fresh[size_t(u)];
         if (p.cell == Cell::rnn) out = std::tanh(sum(0));
         if (p.cell == Cell::rnn_relu) out = std::max(0.0, sum(0));
         if (p.cell == Cell::lstm) {
-          c[size_t(u)] = sigmoid(sum(1)) * c[size_t(u)] + sigmoid(sum(0)) * std::tanh(sum(2));
-          out = sigmoid(sum(3)) * std::tanh(c[size_t(u)]);
+          shown[size_t(u)] = sigmoid(sum(1)) * c[size_t(u)] + sigmoid(sum(0)) * std::tanh(sum(2));
+          c[size_t(u)] = keep * c[size_t(u)] + (1 - keep) * shown[size_t(u)], out = sigmoid(sum(3));
         }
         if (p.cell == Cell::gru) {
           const double n = std::tanh(a[size_t(2 * H + u)] + sigmoid(sum(0)) * b[size_t(2 * H + u)]), z = sigmoid(sum(1));
-          out = (1 - z) * n + z * out;
+          out = (1 - z) * n + z * h[size_t(u)];
         }
-        y[size_t(token * H + u)] = out;
+      }
+      if (p.kind.normed && p.cell == Cell::lstm) {
+        normalise(shown, p.gain_c);
+        for (size_t u = 0; u < shown.size(); ++u) shown[u] += p.bias_c[u];
+      }
+      for (size_t u = 0; u < fresh.size(); ++u) {
+        if (p.cell == Cell::lstm) fresh[u] *= std::tanh(shown[u]);
+        h[u] = keep * h[u] + (1 - keep) * fresh[u], y[size_t(token * H) + u] = h[u];
       }
     }
   }
@@ -164,44 +208,49 @@ void check_gradient(Problem<double>& p, bool reverse, std::vector<double>& at, c
     at[i] = kept, p.pack();
     const double want = (up - down) / (2 * step);
     if (std::fabs(got[i] - want) > 1e-6 * (1 + std::fabs(want)))
-      return expect(false, std::string(cell_name(p.cell)) + " gradient of " + what);
+      return expect(false, p.kind.name() + " gradient of " + what);
   }
   expect(true, what);
 }
 
-void gradients(Cell cell) {
+void gradients(Kind kind) {
   for (bool reverse : {false, true}) {
-    Problem<double> p(cell, 5, 9, {4, 0, 7, 1});
+    Problem<double> p(kind, 5, 9, {4, 0, 7, 1});
     Answer<double> a = forward(p, reverse);
     backward(p, reverse, a);
     check_gradient(p, reverse, p.x, a.dx, "x"), check_gradient(p, reverse, p.w_ih, a.dw_ih, "w_ih");
     check_gradient(p, reverse, p.w_hh, a.dw_hh, "w_hh"), check_gradient(p, reverse, p.b_ih, a.db_ih, "b_ih");
     check_gradient(p, reverse, p.b_hh, a.db_hh, "b_hh"), check_gradient(p, reverse, p.h0, a.dh0, "h0");
-    if (cell == Cell::lstm) check_gradient(p, reverse, p.c0, a.dc0, "c0");
+    const bool lstm = kind.cell == Cell::lstm;
+    if (lstm) check_gradient(p, reverse, p.c0, a.dc0, "c0");
+    if (!kind.normed) continue;
+    check_gradient(p, reverse, p.gain_x, a.dgain_x, "gain_x"), check_gradient(p, reverse, p.gain_h, a.dgain_h, "gain_h");
+    if (lstm) check_gradient(p, reverse, p.gain_c, a.dgain_c, "gain_c"), check_gradient(p, reverse, p.bias_c, a.dbias_c, "bias_c");
   }
 }
 
-void values(Cell cell, int64_t I, int64_t H, const std::vector<int64_t>& lengths) {
-  const std::string label = std::string(cell_name(cell)) + " " + std::to_string(I) + "x" + std::to_string(H) + ": ";
+void values(Kind kind, int64_t I, int64_t H, const std::vector<int64_t>& lengths) {
+  const std::string label = kind.name() + " " + std::to_string(I) + "x" + std::to_string(H) + ": ";
   for (bool reverse : {false, true}) {
-    Problem<float> p(cell, I, H, lengths);
-    Problem<double> d(cell, I, H, lengths);
+    Problem<float> p(kind, I, H, lengths);
+    Problem<double> d(kind, I, H, lengths);
     Answer<float> a = forward(p, reverse);
     Answer<double> b = forward(d, reverse);
     backward(p, reverse, a), backward(d, reverse, b);
     expect(distance(a.y, equations(p, reverse)) < 1e-5, label + "float forward");
     expect(distance(b.y, equations(d, reverse)) < 1e-12, label + "double forward");
     expect(distance(a.dx, b.dx) < 1e-5 && distance(a.dw_ih, b.dw_ih) < 1e-5 && distance(a.dw_hh, b.dw_hh) < 1e-5 &&
-               distance(a.dh0, b.dh0) < 1e-5 && distance(a.steps, b.steps) < 1e-5,
+               distance(a.dh0, b.dh0) < 1e-5 && distance(a.steps, b.steps) < 1e-5 && distance(a.dgain_x, b.dgain_x) < 1e-5 &&
+               distance(a.dgain_h, b.dgain_h) < 1e-5 && distance(a.dgain_c, b.dgain_c) < 1e-5,
            label + "float gradients");
   }
 }
 
-void bits(Cell cell, int64_t I, int64_t H, Precision precision = Precision::full) {
-  const std::string label = std::string(cell_name(cell)) + " " + std::to_string(I) + "x" + std::to_string(H) +
+void bits(Kind kind, int64_t I, int64_t H, Precision precision = Precision::full) {
+  const std::string label = kind.name() + " " + std::to_string(I) + "x" + std::to_string(H) +
                             (precision == Precision::bfloat16 ? " bfloat16: " : ": ");
   const std::vector<int64_t> lengths = {9, 1, 0, 17, 5, 5, 30, 2, 12, 3, 1, 8, 22, 4, 260};
-  Problem<float> p(cell, I, H, lengths);
+  Problem<float> p(kind, I, H, lengths);
   p.pack(precision);
   set_threads(1);
   Answer<float> one = forward(p, false);
@@ -211,10 +260,12 @@ void bits(Cell cell, int64_t I, int64_t H, Precision precision = Precision::full
     Answer<float> more = forward(p, false);
     backward(p, false, more);
     expect(same(one.y, more.y) && same(one.dx, more.dx) && same(one.dw_ih, more.dw_ih) && same(one.dw_hh, more.dw_hh) &&
-               same(one.db_ih, more.db_ih) && same(one.dh0, more.dh0),
+               same(one.db_ih, more.db_ih) && same(one.dh0, more.dh0) && same(one.dgain_x, more.dgain_x) &&
+               same(one.dgain_h, more.dgain_h) && same(one.dgain_c, more.dgain_c) && same(one.kept, more.kept),
            label + std::to_string(n) + " threads");
   }
-  Stepper<float> stepper({p.packed}, 1, false, 0), many({p.packed}, p.S, false, 0);
+  const float rate = static_cast<float>(kind.zoneout);
+  Stepper<float> stepper({p.packed}, 1, false, 0, rate), many({p.packed}, p.S, false, 0, rate);
   const int64_t kinds = stepper.kinds();
   std::vector<float> all(static_cast<size_t>(kinds * p.S * H));
   for (int64_t s = 0; s < p.S; ++s)
@@ -255,7 +306,9 @@ void bits(Cell cell, int64_t I, int64_t H, Precision precision = Precision::full
     p.pack(precision);
     Answer<float> other = forward(p, false);
     backward(p, false, other);
-    expect(same(one.y, other.y) && same(one.dw_hh, other.dw_hh) && same(one.dx, other.dx), label + wanted);
+    expect(same(one.y, other.y) && same(one.dw_hh, other.dw_hh) && same(one.dx, other.dx) && same(one.dgain_x, other.dgain_x) &&
+               same(one.dgain_h, other.dgain_h) && same(one.dgain_c, other.dgain_c),
+           label + wanted);
   }
   set_isa(before);
 }
@@ -275,10 +328,10 @@ std::vector<float> small_forward(const Problem<float>& p, PackedWeights<float>& 
 
 // Weights in fewer bits: near the full ones, and the same bits alone and in a batch of more rows than a gang.
 void fewer_bits(Cell cell, int64_t I, int64_t H) {
-  const std::string label = std::string(cell_name(cell)) + " " + std::to_string(I) + "x" + std::to_string(H) + ": ";
+  const std::string label = Kind{cell}.name() + " " + std::to_string(I) + "x" + std::to_string(H) + ": ";
   std::vector<int64_t> lengths;
   for (int64_t s = 0; s < 83; ++s) lengths.push_back(s * 7 % 9);
-  Problem<float> p(cell, I, H, lengths);
+  Problem<float> p({cell}, I, H, lengths);
   set_threads(2);
   Answer<float> plain = forward(p, false);
   backward(p, false, plain);
@@ -304,30 +357,38 @@ void fewer_bits(Cell cell, int64_t I, int64_t H) {
   }
 }
 
-void pool_runs_every_part_once() {
-  for (int n : {1, 2, 5}) {
-    set_threads(n);
-    for (int round = 0; round < 300; ++round) {
-      std::vector<int> hits(static_cast<size_t>(1 + round % 40), 0);
-      parallel(static_cast<int>(hits.size()), [&](int part) { ++hits[static_cast<size_t>(part)]; });
-      for (int each : hits)
-        if (each != 1) return expect(false, "every part runs once");
+// Recurrent weights beyond a core's second-level cache: threads walk the same rows, each with a share of the units.
+void teams(Cell cell, Precision precision) {
+  const int64_t units = (cell == Cell::lstm ? 205 : cell == Cell::gru ? 232 : 400) + (precision == Precision::bfloat16 ? 96 : 0);
+  Problem<float> p({cell}, 20, units, {3, 0, 7, 1, 2, 7, 1});
+  p.pack(precision);
+  for (bool reverse : {false, true}) {
+    set_threads(1);
+    const Answer<float> one = forward(p, reverse);
+    for (int n : {2, 3, 5}) {
+      set_threads(n);
+      const Answer<float> more = forward(p, reverse);
+      expect(same(one.y, more.y) && same(one.h, more.h) && same(one.c, more.c) && same(one.gates, more.gates),
+             p.kind.name() + " by a team of " + std::to_string(n));
     }
   }
-  expect(true, "every part runs once");
 }
 
 }  // namespace
 
 int main() {
-  pool_runs_every_part_once();
+  pool_tests(tally);
   for (Cell cell : cells) {
-    set_threads(2);
-    if (cell != Cell::rnn_relu) gradients(cell);  // a kink has no central difference
-    values(cell, 1, 1, {3}), values(cell, 5, 7, {4, 0, 9, 1}), values(cell, 17, 33, {20, 3, 3, 0, 11, 1});
-    values(cell, 70, 100, {3, 2}), values(cell, 3, 16, std::vector<int64_t>(45, 4));
-    bits(cell, 3, 5), bits(cell, 20, 48), bits(cell, 7, 65);
-    bits(cell, 3, 5, Precision::bfloat16), bits(cell, 7, 65, Precision::bfloat16);
+    for (const Kind& kind : {Kind{cell}, Kind{cell, true}, Kind{cell, false, 0.2}, Kind{cell, true, 0.2}}) {
+      set_threads(2);
+      if (cell != Cell::rnn_relu) gradients(kind);  // a kink has no central difference
+      if (!kind.normed) values(kind, 1, 1, {3});    // a norm over a single number is zero
+      values(kind, 5, 7, {4, 0, 9, 1}), values(kind, 17, 33, {20, 3, 3, 0, 11, 1});
+      values(kind, 70, 100, {3, 2}), values(kind, 3, 16, std::vector<int64_t>(45, 4));
+      bits(kind, 3, 5), bits(kind, 20, 48), bits(kind, 7, 65);
+    }
+    bits({cell}, 3, 5, Precision::bfloat16), bits({cell}, 7, 65, Precision::bfloat16);
+    teams(cell, Precision::full), teams(cell, Precision::bfloat16);
     fewer_bits(cell, 1, 1), fewer_bits(cell, 7, 20), fewer_bits(cell, 33, 70);
   }
   operator_tests(tally), chain_tests(tally), pair_tests(tally), far_tests(tally);

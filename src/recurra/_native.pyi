@@ -36,7 +36,7 @@ class Packed:
     `precision`: "bfloat16": both factors of every product are rounded to it, sums are float32; the same bits on
     every instruction set. "int8": inference only (`recur_forward` without save, preprojected and recurrent_mask,
     and `Stepper`); one scale per gate row; activations quantised per row and step; sums exact.
-    Layer-norm and zoneout cells have no native form: recurra.kernels composes them.
+    gain_x, gain_h (and for an lstm gain_c, bias_c): of a layer-normalised cell, float32 or float64.
     """
 
     def __init__(
@@ -50,6 +50,10 @@ class Packed:
         forward: bool = True,
         backward: bool = False,
         precision: _Precision = "float32",
+        gain_x: _Real | None = None,  # (G*H,)
+        gain_h: _Real | None = None,
+        gain_c: _Real | None = None,  # (H,)
+        bias_c: _Real | None = None,
     ) -> None: ...
     @property
     def cell(self) -> str: ...
@@ -64,6 +68,8 @@ class Packed:
     @property
     def precision(self) -> str: ...
     @property
+    def normalised(self) -> bool: ...
+    @property
     def isa(self) -> str: ...
     @property
     def nbytes(self) -> int: ...
@@ -73,7 +79,8 @@ class Packed:
 def recur_project(packed: Packed, x: _Real) -> _Real:
     """(N, G*H): the input part of every gate's chain, `b + W_ih x`, to be resumed by `preprojected=True`.
 
-    rnn, lstm, and gru's r and z begin with b_ih + b_hh; gru's n with b_in.
+    rnn, lstm, and gru's r and z begin with b_ih + b_hh; gru's n with b_in. Layer-normalised: the biases are added
+    after the norm.
     """
 
 def recur_forward(
@@ -88,11 +95,14 @@ def recur_forward(
     recurrent_mask: _Real | None = None,  # (S, H)
     save: bool = False,
     preprojected: bool = False,
+    zoneout: float = 0.0,
+    zoneout_mask: _Real | None = None,  # (N, H), lstm (N, 2H)
 ) -> tuple[_Real, _Real, _Real | None, _Real | None, _Real | None, _Real | None]:
     """(y (N,H), h (S,H), c (S,H)|None, gates (N,G*H)|None, cells (N,H)|None, extra|None).
 
-    gates (after their activation; for rnn None: y is its gate), cells and extra only with `save`. extra: gru
-    (N, H), the linear recurrent part of n, which the backward pass needs.
+    gates (after their activation; for a plain rnn without zoneout None: y is its gate), cells and extra only with
+    `save`. extra: what the backward pass needs besides, a row per token: gru (N, H), the linear recurrent part of n;
+    of a layer-normalised cell after it both products normalised, G*H each, and the norms' own numbers.
     """
 
 class Gradients(TypedDict):
@@ -106,7 +116,7 @@ class Gradients(TypedDict):
     dh0: _Real  # (S, H)
     dc0: _Real | None  # (S, H), lstm
     steps: _Real | None  # (N, H): the whole gradient that arrives at h of each token (steps=True)
-    dgain_x: _Real | None  # these four: always None, for layer-norm cells to come
+    dgain_x: _Real | None  # these four: of a layer-normalised cell, the last two of an lstm
     dgain_h: _Real | None
     dgain_c: _Real | None
     dbias_c: _Real | None
@@ -131,6 +141,8 @@ def recur_backward(
     need_dx: bool = True,
     need_weights: bool = True,
     steps: bool = False,
+    zoneout: float = 0.0,
+    zoneout_mask: _Real | None = None,
 ) -> Gradients: ...
 
 class Stepper:

@@ -52,7 +52,23 @@ class Draw:
         if self.dtype == np.float64:
             wanted.pop("precision", None)
         weights = self.real(rows, inputs), self.real(rows, units), self.real(rows), self.real(rows)
+        if wanted.get("precision", "float32") == "float32" and self.pick(True, False):
+            wanted |= self.gains(cell, units)
         return self.native.Packed(cell, *weights, **wanted), cell, inputs, units
+
+    def gains(self, cell: str, units: int) -> Arguments:
+        """Of a layer-normalised cell."""
+        found = {"gain_x": self.real(GATES[cell] * units), "gain_h": self.real(GATES[cell] * units)}
+        return found | ({"gain_c": self.real(units), "bias_c": self.real(units)} if cell == "lstm" else {})
+
+    def zones(self, cell: str, units: int, tokens: int, full: bool = True) -> Arguments:
+        """Zoneout or none, where the precision is full; a mask takes the place of the rate."""
+        mask = (
+            self.real(tokens, units * (2 if cell == "lstm" else 1))
+            if full and self.pick(True, False)
+            else None
+        )
+        return {"zoneout": self.pick(0.0, 0.2) if full else 0.0, "zoneout_mask": mask}
 
     def recurrence(self, **wanted: Any) -> tuple[Arguments, str, int, int, int]:
         """packed, x, offsets; and cell, units, tokens, sequences."""
@@ -79,29 +95,38 @@ def _recur_forward(d: Draw) -> Arguments:
         "recurrent_mask": None if plain else d.maybe(d.real(rows, units)),
         "save": not plain and d.pick(True, False),
         "preprojected": preprojected,
+        **d.zones(cell, units, tokens, precision == "float32" or d.dtype == np.float64),
     }
 
 
 def _recur_backward(d: Draw) -> Arguments:
-    given, cell, units, tokens, rows = d.recurrence(backward=True, precision=d.pick("float32", "bfloat16"))
-    lstm, gates = cell == "lstm", GATES[cell]
-    return given | {
-        "y": d.real(tokens, units),
-        "gates": d.real(tokens, gates * units) if gates > 1 else None,
-        "cells": d.real(tokens, units) if lstm else None,
-        "extra": d.real(tokens, units) if cell == "gru" else None,
-        "dy": d.maybe(d.real(tokens, units)),
-        "dh": d.maybe(d.real(rows, units)),
-        "dc": d.maybe(d.real(rows, units)) if lstm else None,
-        "h0": d.maybe(d.real(rows, units)),
-        "c0": d.maybe(d.real(rows, units)) if lstm else None,
-        "reverse": d.pick(True, False),
-        "cell_clip": d.maybe(0.5) if lstm else None,
-        "recurrent_mask": d.maybe(d.real(rows, units)),
-        "need_dx": d.pick(True, False),
-        "need_weights": d.pick(True, False),
-        "steps": d.pick(True, False),
-    }
+    precision = d.pick("float32", "bfloat16")
+    given, cell, units, tokens, rows = d.recurrence(backward=True, precision=precision)
+    lstm = cell == "lstm"
+    zones = d.zones(cell, units, tokens, precision == "float32" or d.dtype == np.float64)
+    saved = d.native.recur_forward(given["packed"], given["x"], given["offsets"], save=True, **zones)
+    gates, cells, extra = saved[3:]
+    return (
+        given
+        | zones
+        | {
+            "y": d.real(tokens, units),
+            "gates": gates,
+            "cells": cells,
+            "extra": extra,
+            "dy": d.maybe(d.real(tokens, units)),
+            "dh": d.maybe(d.real(rows, units)),
+            "dc": d.maybe(d.real(rows, units)) if lstm else None,
+            "h0": d.maybe(d.real(rows, units)),
+            "c0": d.maybe(d.real(rows, units)) if lstm else None,
+            "reverse": d.pick(True, False),
+            "cell_clip": d.maybe(0.5) if lstm else None,
+            "recurrent_mask": d.maybe(d.real(rows, units)),
+            "need_dx": d.pick(True, False),
+            "need_weights": d.pick(True, False),
+            "steps": d.pick(True, False),
+        }
+    )
 
 
 def _recur_project(d: Draw) -> Arguments:
@@ -123,6 +148,7 @@ def _packed(d: Draw) -> Arguments:
         "forward": d.pick(True, False),
         "backward": precision != "int8" and d.pick(True, False),
         "precision": precision,
+        **(d.gains(cell, units) if precision == "float32" and d.pick(True, False) else {}),
     }
 
 
@@ -130,8 +156,9 @@ def _stack(d: Draw) -> tuple[list[Any], str, int, int]:
     precision = d.pick("float32", "bfloat16", "int8") if d.dtype == np.float32 else "float32"
     first, cell, inputs, units = d.packed(precision=precision)
     rows = GATES[cell] * units
+    gains = d.gains(cell, units) if first.normalised else {}
     above = [
-        d.native.Packed(cell, d.real(rows, units), d.real(rows, units), precision=precision)
+        d.native.Packed(cell, d.real(rows, units), d.real(rows, units), precision=precision, **gains)
         for _ in range(d.pick(0, 1, 2))
     ]
     return [first, *above], cell, inputs, units
@@ -140,7 +167,13 @@ def _stack(d: Draw) -> tuple[list[Any], str, int, int]:
 def _stepper(d: Draw) -> Arguments:
     stack, cell, _, _ = _stack(d)
     clip = d.maybe(0.5) if cell == "lstm" else None
-    return {"stack": stack, "rows": d.size(1), "cell_clip": clip, "zoneout": 0.0}
+    full = stack[0].precision in ("float32", "float64")
+    return {
+        "stack": stack,
+        "rows": d.size(1),
+        "cell_clip": clip,
+        "zoneout": d.pick(0.0, 0.2) if full else 0.0,
+    }
 
 
 def _with_stepper(d: Draw, wanted: str) -> Arguments:

@@ -48,8 +48,9 @@ def token_operators() -> dict[str, Rows]:
     for cell in CELLS:
         for reverse in (False, True):
             found[f"{cell}{'_reverse' * reverse}"] = _recurrence(cell, reverse)
-    found["lstm_norm"] = _recurrence("lstm", False, norm=True)
-    found["gru_zoneout"] = _recurrence("gru", False, zoneout=0.2)
+        found[f"{cell}_norm"] = _recurrence(cell, False, norm=True)
+        found[f"{cell}_zoneout"] = _recurrence(cell, True, zoneout=0.2)
+        found[f"{cell}_norm_zoneout"] = _recurrence(cell, False, norm=True, zoneout=0.2)
     return found
 
 
@@ -139,16 +140,22 @@ def fingerprint(steps: int = 10) -> str:
 
 
 def trained(steps: int = 10) -> list[np.ndarray]:
-    """Weights of a small classifier after some steps: embedding, lstm and gru, pooling, norm, dense, loss."""
+    """Weights of a small classifier after some steps: embedding, lstm, gru, an lstm with norms and zoneout, pooling,
+    norm, dense, loss."""
     lengths = [40, 0, 900, 300, 7, 512]
     offsets = torch.tensor(offsets_of(lengths))
     ids = torch.tensor(np.random.default_rng(3).integers(0, 200, int(offsets[-1])))
     targets = torch.tensor([0, 1, 2, 3, 0, 1])
-    layers = [as_tensors(weights_of("lstm", 24, UNITS)), as_tensors(weights_of("gru", UNITS, 24, seed=5))]
+    layers = [
+        as_tensors(weights_of("lstm", 24, UNITS)),
+        as_tensors(weights_of("gru", UNITS, 24, seed=5)),
+        as_tensors(weights_of("lstm", 24, 24, seed=7, norm=True)),
+    ]
     head = [
         torch.tensor(numbers(s, *shape)) for s, shape in enumerate([(200, 24), (24,), (24,), (4, 24), (4,)])
     ]
     leaves = [*head, *(getattr(w, n) for w in layers for n in ("w_ih", "w_hh", "b_ih", "b_hh"))]
+    leaves += vars(layers[-1].norm).values()
     moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in leaves]
     for leaf in leaves:
         leaf.requires_grad_()
@@ -156,7 +163,8 @@ def trained(steps: int = 10) -> list[np.ndarray]:
     for step in range(1, steps + 1):
         x = k.dropout(k.embed(ids, table), 0.3, step)
         for weights in layers:
-            x = k.recur(weights, x, offsets, reverse=step % 2 == 0).y
+            zones = None if weights.norm is None else torch.from_numpy(zoned(len(x), 48, step))
+            x = k.recur(weights, x, offsets, reverse=step % 2 == 0, zoneout_mask=zones).y
         pooled = k.pool_attention(k.layer_norm(x, gain, bias), offsets, k.dense(x, w[:1])[:, 0])
         k.weighted_mean(k.cross_entropy(k.dense(pooled, w, b), targets)).backward()
         scale = 5.0 / max(5.0, float(np.linalg.norm(k.norms([p.grad for p in leaves]))))
@@ -164,6 +172,11 @@ def trained(steps: int = 10) -> list[np.ndarray]:
             k.adam_step(leaf, leaf.grad, first, second, step=step, rate=0.01, scale=scale)
             leaf.grad = None
     return [leaf.detach().numpy() for leaf in leaves]
+
+
+def zoned(tokens: int, width: int, seed: int) -> np.ndarray:
+    """A mask of zoneout: 1 where a unit keeps its state."""
+    return (np.random.default_rng(seed).random((tokens, width)) < 0.2).astype(np.float32)
 
 
 def check_nan_stays_in_its_row(run: Rows) -> None:

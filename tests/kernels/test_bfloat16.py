@@ -16,6 +16,7 @@ from recurra import kernels as k
 from recurra.errors import KernelError
 from recurra.kernels import engines, reference
 from recurra.kernels.namespace import NUMPY
+from recurra.kernels.reference import Options
 from recurra.kernels.weights import RecurWeights
 
 native = pytest.importorskip("recurra._native", reason="the C++ kernels are not built")
@@ -246,3 +247,20 @@ def test_the_engine_says_what_multiplies():
                            precision="bfloat16")  # fmt: skip
     assert packed.engine.startswith("native, ")
     assert ("bfloat16 products" in packed.engine) == (packed.isa == "avx512")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_zoneout_is_composed_and_keeps_the_promises(cell):
+    main, offsets, rate = weights_of(cell, 19, 37), offsets_of([4, 0, 7]), 0.2
+    weights = RecurWeights(cell=cell, w_ih=main.w_ih, w_hh=main.w_hh, b_ih=main.b_ih, b_hh=main.b_hh,
+                           precision="bfloat16")  # fmt: skip
+    x = numbers(1, 11, 19)
+    whole = k.recur(weights, x, offsets, zoneout=rate).y
+    pre = reference.input_part(NUMPY, weights, x)
+    exact = reference.recur(weights, pre, offsets, None, None, Options(zoneout=rate)).y
+    assert relative(whole, exact) < 1e-3
+    assert relative(whole, k.recur(weights, x, offsets).y) > 1e-2
+    assert whole[4:].tobytes() == k.recur(weights, x[4:], offsets_of([7]), zoneout=rate).y.tobytes()
+    stepper = k.Stepper([weights], zoneout=rate)
+    for token, y in zip(x[4:], whole[4:], strict=True):
+        assert stepper.step(token).tobytes() == y.tobytes()

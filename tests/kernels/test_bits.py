@@ -31,7 +31,11 @@ def test_a_row_of_nan_does_not_touch_its_neighbours(name):
 
 @pytest.mark.parametrize(
     ("cell", "options"),
-    [*itertools.product(CELLS, [{}, {"zoneout": 0.2}, {"norm": True}]), ("lstm", {"cell_clip": 0.2})],
+    [
+        *itertools.product(CELLS, [{}, {"zoneout": 0.2}, {"norm": True}, {"norm": True, "zoneout": 0.2}]),
+        ("lstm", {"cell_clip": 0.2}),
+        ("lstm", {"cell_clip": 0.2, "norm": True, "zoneout": 0.1}),
+    ],
     ids=str,
 )
 def test_stepwise_is_whole(cell, options):
@@ -39,9 +43,11 @@ def test_stepwise_is_whole(cell, options):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_chosen_rows_step_as_if_alone(cell):
-    weights = promises.weights_of(cell, 5, 21)
-    stepper, lone = k.Stepper([weights], rows=4), k.Stepper([weights])
+@pytest.mark.parametrize("norm", [False, True])
+def test_chosen_rows_step_as_if_alone(cell, norm):
+    weights = promises.weights_of(cell, 5, 21, norm=norm)
+    rate = 0.1 if norm else 0.0
+    stepper, lone = k.Stepper([weights], rows=4, zoneout=rate), k.Stepper([weights], zoneout=rate)
     x = numbers(3, 6, 4, 5)
     for t in range(6):
         index = np.array([2, 0, 3] if t % 2 else [2], np.int64)
@@ -132,11 +138,12 @@ def test_memory_that_is_not_contiguous_or_aligned_is_read_rightly():
     [
         (promises.products_by_blas, lambda: promises.check_alone_is_batch_is_permuted(_dense())),
         (promises.reads_the_row_before, lambda: promises.check_alone_is_batch_is_permuted(OPERATORS["gru"])),
+        (promises.reads_the_row_before, lambda: promises.check_nan_stays_in_its_row(OPERATORS["lstm_norm"])),
         (promises.reads_the_row_before, lambda: promises.check_nan_stays_in_its_row(OPERATORS["gru"])),
         (promises.sums_divided_between_threads, promises.check_threads_do_not_matter),
         (promises.forgets_a_state, lambda: promises.check_stepwise_is_whole("lstm")),
     ],
-    ids=["blas", "neighbour", "neighbour_nan", "divided_sums", "forgotten_state"],
+    ids=["blas", "neighbour", "neighbour_norm", "neighbour_nan", "divided_sums", "forgotten_state"],
 )
 def test_each_promise_fails_under_its_saboteur(saboteur, promise):
     with saboteur(), pytest.raises(AssertionError):

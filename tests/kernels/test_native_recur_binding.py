@@ -47,6 +47,9 @@ WRONG = [
     ("cell_clip must be greater", {"cell_clip": 0.0}),
     ("cell_clip must be greater", {"cell_clip": float("nan")}),
     ("x \\(preprojected\\) must be", {"preprojected": True}),
+    ("zoneout must be at least 0 and below 1", {"zoneout": 1.0}),
+    ("zoneout must be at least 0 and below 1", {"zoneout": float("nan")}),
+    ("zoneout_mask must be", {"zoneout_mask": np.zeros((5, 6), np.float32)}),
 ]
 
 
@@ -80,6 +83,61 @@ def test_wrong_weights_are_refused(message, arguments):
     cell, *shapes = arguments
     with pytest.raises(ValueError, match=message):
         native.Packed(cell, *(np.zeros(s, np.float32) for s in shapes))
+
+
+GAINS = {"gain_x": 24, "gain_h": 24, "gain_c": 6, "bias_c": 6}
+
+
+@pytest.mark.parametrize(
+    ("message", "cell", "change"),
+    [
+        ("gain_x and gain_h must be given both", "lstm", {"gain_h": None}),
+        ("gain_c and bias_c must be given for a layer-normalised lstm", "lstm", {"bias_c": None}),
+        ("gain_c and bias_c must be given for a layer-normalised lstm", "gru", {"gain_x": 18, "gain_h": 18}),
+        ("gain_c and bias_c must be given", "lstm", {"gain_x": None, "gain_h": None}),
+        ("gain_h must be", "lstm", {"gain_h": 23}),
+        ("gain_x must be", "gru", {"gain_c": None, "bias_c": None}),
+        ("precision of a layer-normalised cell", "lstm", {"precision": "bfloat16"}),
+        ("precision of a layer-normalised cell", "lstm", {"precision": "int8"}),
+    ],
+)
+def test_gains_that_do_not_fit_are_refused(message, cell, change):
+    rows = {"lstm": 24, "gru": 18}[cell]
+    sizes = GAINS | {key: value for key, value in change.items() if key != "precision"}
+    gains = {key: None if n is None else np.ones(n, np.float32) for key, n in sizes.items()}
+    precision = change.get("precision", "float32")
+    w = np.zeros((rows, 4), np.float32), np.zeros((rows, 6), np.float32)
+    with pytest.raises(ValueError, match=message):
+        native.Packed(cell, *w, **gains, precision=precision)
+
+
+def test_zoneout_wants_all_the_bits():
+    w = np.zeros((24, 4), np.float32), np.zeros((24, 6), np.float32)
+    for precision in ("bfloat16", "int8"):
+        packed = native.Packed("lstm", *w, precision=precision)
+        with pytest.raises(ValueError, match="zoneout wants float32"):
+            native.recur_forward(packed, X, OFFSETS, zoneout=0.1)
+        with pytest.raises(ValueError, match="zoneout wants float32"):
+            native.Stepper([packed], zoneout=0.1)
+    with pytest.raises(ValueError, match="zoneout must be"):
+        native.Stepper([lstm()], zoneout=-0.1)
+    with pytest.raises(ValueError, match="norm, layer 1 differs"):
+        native.Stepper([lstm(hidden=4), normalised(4, 4)])
+
+
+def normalised(inputs, hidden):
+    gains = {"gain_x": 4 * hidden, "gain_h": 4 * hidden, "gain_c": hidden, "bias_c": hidden}
+    w = np.zeros((4 * hidden, inputs), np.float32), np.zeros((4 * hidden, hidden), np.float32)
+    return native.Packed("lstm", *w, backward=True, **{k: np.ones(n, np.float32) for k, n in gains.items()})
+
+
+def test_the_backward_pass_of_a_normalised_cell_wants_what_it_kept():
+    packed = normalised(4, 6)
+    y, _, _, gates, cells, extra = native.recur_forward(packed, X, OFFSETS, save=True)
+    with pytest.raises(ValueError, match="extra is needed"):
+        native.recur_backward(packed, X, OFFSETS, y, gates, cells, None, y)
+    with pytest.raises(ValueError, match="extra must be"):
+        native.recur_backward(packed, X, OFFSETS, y, gates, cells, np.ascontiguousarray(extra[:, :6]), y)
 
 
 def test_the_backward_pass_wants_what_the_forward_pass_saved():

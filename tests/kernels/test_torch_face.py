@@ -21,22 +21,27 @@ pytestmark = pytest.mark.skipif(not NATIVE, reason="the native engine was not bu
 class Tagger(torch.nn.Module):
     """Every room of the torch face in one model."""
 
-    def __init__(self, cell: str = "lstm") -> None:
+    def __init__(self, cell: str = "lstm", norm: bool = False, zoneout: float = 0.0) -> None:
         super().__init__()
-        self.cell = cell
+        self.cell, self.norm, self.zoneout = cell, norm, zoneout
         rows = k.GATES[cell] * 9
         shapes = {"table": (20, 6), "w_ih": (rows, 6), "w_hh": (rows, 9), "b_ih": (rows,), "b_hh": (rows,),
                   "gain": (9,), "bias": (9,), "w": (3, 18), "b": (3,)}  # fmt: skip
+        if norm:
+            shapes |= {"gain_x": (rows,), "gain_h": (rows,)}
+            shapes |= {"gain_c": (9,), "bias_c": (9,)} if cell == "lstm" else {}
         for place, (name, shape) in enumerate(shapes.items()):
             self.register_parameter(name, torch.nn.Parameter(torch.tensor(numbers(place, *shape, scale=0.4))))
 
     def forward(self, ids: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+        gains = {n: getattr(self, n, None) for n in ("gain_x", "gain_h", "gain_c", "bias_c")}
         weights = k.RecurWeights(
-            cell=self.cell, w_ih=self.w_ih, w_hh=self.w_hh, b_ih=self.b_ih, b_hh=self.b_hh
-        )
+            cell=self.cell, w_ih=self.w_ih, w_hh=self.w_hh, b_ih=self.b_ih, b_hh=self.b_hh,
+            norm=k.NormWeights(**gains) if self.norm else None,
+        )  # fmt: skip
         x = k.dropout(k.embed(ids, self.table), 0.1, 7)
-        ahead = k.recur(weights, x, offsets)
-        back = k.recur(weights, x, offsets, reverse=True)
+        ahead = k.recur(weights, x, offsets, zoneout=self.zoneout)
+        back = k.recur(weights, x, offsets, reverse=True, zoneout=self.zoneout)
         joined = k.concat_features([k.layer_norm(ahead.y, self.gain, self.bias), k.tanh(back.y)])
         pooled = k.pool_attention(joined, offsets, k.dense(joined, self.w[:1])[:, 0])
         return k.log_softmax(k.dense(k.add(pooled, k.pool_max(joined, offsets)), self.w, self.b))
@@ -46,10 +51,14 @@ IDS = torch.tensor([1, 4, 2, 0, 19, 4, 4, 7])
 OFFSETS = torch.tensor([0, 3, 3, 8])
 
 
+KINDS = [("lstm", {}), ("gru", {}), ("lstm", {"norm": True}), ("gru", {"norm": True, "zoneout": 0.2}),
+         ("rnn", {"zoneout": 0.2})]  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_compiled_is_one_graph_with_the_same_bits_and_gradients(cell):
-    model = Tagger(cell)
+@pytest.mark.parametrize(("cell", "how"), KINDS, ids=str)
+def test_compiled_is_one_graph_with_the_same_bits_and_gradients(cell, how):
+    model = Tagger(cell, **how)
     eager = model(IDS, OFFSETS)
     eager[:, 0].sum().backward()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
@@ -63,8 +72,9 @@ def test_compiled_is_one_graph_with_the_same_bits_and_gradients(cell):
 
 
 @pytest.mark.slow
-def test_exported_program_runs_on_other_lengths():
-    model = Tagger().eval()
+@pytest.mark.parametrize("how", [{}, {"norm": True, "zoneout": 0.2}], ids=str)
+def test_exported_program_runs_on_other_lengths(how):
+    model = Tagger(**how).eval()
     tokens, rows = torch.export.Dim("tokens", min=2), torch.export.Dim("rows", min=3)
     program = torch.export.export(model, (IDS, OFFSETS), dynamic_shapes=({0: tokens}, {0: rows}), strict=True)
     names = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
@@ -89,29 +99,39 @@ print(model(torch.tensor([1, 4, 2, 0, 19, 4, 4, 7]), torch.tensor([0, 3, 3, 8]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_registered_recurrence_keeps_torchs_contract(cell):
-    weights = as_tensors(weights_of(cell, 4, 6, dtype="float64"), learn=True)
+@pytest.mark.parametrize(("cell", "how"), KINDS, ids=str)
+def test_registered_recurrence_keeps_torchs_contract(cell, how):
+    norm, rate = how.get("norm", False), how.get("zoneout", 0.0)
+    weights = as_tensors(weights_of(cell, 4, 6, dtype="float64", norm=norm), learn=True)
     x = torch.tensor(numbers(3, 8, 4, dtype="float64"), requires_grad=True)
     h0 = torch.tensor(numbers(4, 3, 6, dtype="float64"), requires_grad=True)
     main = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh)
-    given = (x, OFFSETS, *main, h0, None, None, cell, "float32", False, 0.0, True)
+    gains = tuple(vars(weights.norm).values()) if norm else (None,) * 4
+    zones = torch.ones(8, 6 * (2 if cell == "lstm" else 1), dtype=torch.float64) if rate else None
+    given = (x, OFFSETS, *main, h0, None, *gains, None, zones, cell, "float32", False, 0.0, rate, True)
     torch.library.opcheck(torch.ops.recurra.recur.default, given)
 
 
 @pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    "how", [{}, {"norm": True}, {"zoneout": 0.3}, {"norm": True, "zoneout": 0.3}], ids=str
+)
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gradcheck_of_recurrences_in_double(cell, reverse):
-    weights = weights_of(cell, 3, 5, dtype="float64")
+def test_gradcheck_of_recurrences_in_double(cell, how, reverse):
+    norm = how.get("norm", False)
+    weights = weights_of(cell, 3, 5, dtype="float64", norm=norm)
     names = ("w_ih", "w_hh", "b_ih", "b_hh")
+    gains = {n: g for n, g in vars(weights.norm).items() if g is not None} if norm else {}
     x = numbers(3, 8, 3, dtype="float64") + 0.05
 
     def run(x, h0, *parts):
-        given = k.RecurWeights(cell=cell, **dict(zip(names, parts, strict=True)))
-        done = k.recur(given, x, OFFSETS, h0=h0, reverse=reverse)
+        main, own = parts[: len(names)], parts[len(names) :]
+        made = k.NormWeights(**dict(zip(gains, own, strict=True))) if norm else None
+        given = k.RecurWeights(cell=cell, norm=made, **dict(zip(names, main, strict=True)))
+        done = k.recur(given, x, OFFSETS, h0=h0, reverse=reverse, zoneout=how.get("zoneout", 0.0))
         return done.y, done.h
 
-    leaves = [x, numbers(4, 3, 5, dtype="float64"), *(getattr(weights, n) for n in names)]
+    leaves = [x, numbers(4, 3, 5, dtype="float64"), *(getattr(weights, n) for n in names), *gains.values()]
     assert torch.autograd.gradcheck(
         run, [torch.tensor(a, requires_grad=True) for a in leaves], fast_mode=True
     )
@@ -144,15 +164,17 @@ def test_a_second_derivative_is_refused(run):
         torch.autograd.grad(run(x).sum(), x, create_graph=True)
 
 
-def test_a_second_derivative_of_a_recurrence_is_refused():
-    weights = as_tensors(weights_of("gru", 4, 6), learn=True)
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_second_derivative_of_a_recurrence_is_refused(norm):
+    weights = as_tensors(weights_of("gru", 4, 6, norm=norm), learn=True)
     y = k.recur(weights, torch.tensor(numbers(1, 8, 4)), OFFSETS).y
     with pytest.raises(KernelError, match="first derivatives only"):
         torch.autograd.grad(y.sum(), weights.w_hh, create_graph=True)
 
 
-def test_gradients_only_of_what_asks_for_them():
-    weights = as_tensors(weights_of("lstm", 4, 6))
+@pytest.mark.parametrize("norm", [False, True])
+def test_gradients_only_of_what_asks_for_them(norm):
+    weights = as_tensors(weights_of("lstm", 4, 6, norm=norm))
     x = torch.tensor(numbers(1, 8, 4), requires_grad=True)
     done = k.recur(weights, x, OFFSETS)
     done.h.sum().backward()
@@ -162,7 +184,8 @@ def test_gradients_only_of_what_asks_for_them():
         assert not k.recur(weights, x, OFFSETS).y.requires_grad
 
 
-def test_no_arithmetic_of_torch_stands_on_the_path():
+@pytest.mark.parametrize(("cell", "how"), KINDS, ids=str)
+def test_no_arithmetic_of_torch_stands_on_the_path(cell, how):
     """Forward and backward call nothing of torch that adds, multiplies or compares floats."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -173,7 +196,7 @@ def test_no_arithmetic_of_torch_stands_on_the_path():
             seen.add(str(func).split(".")[1])
             return func(*args, **(kwargs or {}))
 
-    model, targets = Tagger(), torch.tensor([0, 1, 2])
+    model, targets = Tagger(cell, **how), torch.tensor([0, 1, 2])
     with Watch():
         k.weighted_mean(k.cross_entropy(model(IDS, OFFSETS), targets)).backward()
     moved = {

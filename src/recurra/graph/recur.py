@@ -42,9 +42,9 @@ class Recur(Node):
     ) -> None:
         super().__init__(name)
         self.network, self.inputs, self.conditions = network.resolved(), inputs, conditions
-        # There are no kernels of composed cells in fewer bits: these run in float32 on rounded weights.
-        composed = self.network.layer_norm or self.network.zoneout > 0.0
-        self.precision = "float32" if composed else precision
+        # Normalised and zoned cells have no kernels in fewer bits: these run in float32 on rounded weights.
+        whole = self.network.layer_norm or self.network.zoneout > 0.0
+        self.precision = "float32" if whole else precision
 
     @property
     def width(self) -> int:

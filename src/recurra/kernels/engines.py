@@ -11,7 +11,7 @@ from typing import Any
 
 from recurra.errors import KernelError
 
-INTERFACE = 2
+INTERFACE = 3
 """The functions and arguments that this package calls; `csrc/bind/module.cpp` names the same number."""
 
 _state: dict[str, Any] = {"looked": False, "native": None, "reason": "", "warned": False, "threads": 0}

@@ -15,7 +15,7 @@ from recurra.errors import KernelError
 from recurra.kernels import checks, engines, reference
 from recurra.kernels.namespace import NUMPY, Composing
 from recurra.kernels.reference import Options
-from recurra.kernels.weights import Array, Recurred, RecurWeights
+from recurra.kernels.weights import NORM_NAMES, Array, Recurred, RecurWeights
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,12 +63,19 @@ def pack(weights: RecurWeights) -> Any:
     """The weights in the layout of the native engine."""
     main = (_tight(w) for w in (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh))
     rounded = {} if weights.precision == "float32" else {"precision": weights.precision}
-    return module().Packed(weights.cell, *main, **rounded)
+    gains = {} if weights.norm is None else {k: _tight(getattr(weights.norm, k)) for k in NORM_NAMES}
+    return module().Packed(weights.cell, *main, **rounded, **gains)
 
 
 def fused(weights: RecurWeights, options: Options) -> bool:
-    """Whether the native engine has this cell with these options whole; else it is composed of others."""
-    return weights.norm is None and options.zoneout == 0.0 and options.zoneout_mask is None
+    """Whether the native engine has this cell with these options; else it is composed of other operators: zoneout in
+    fewer bits."""
+    return weights.precision == "float32" or not zoned(options)
+
+
+def zoned(options: Options) -> bool:
+    """Whether units keep a part of their old state."""
+    return options.zoneout != 0.0 or options.zoneout_mask is not None
 
 
 @refusing
@@ -88,6 +95,8 @@ def recur(weights: RecurWeights, x: Array | None, offsets: np.ndarray, h0: Array
         recurrent_mask=_tight(options.recurrent_mask),
         save=options.gates,
         preprojected=preprojected is not None,
+        zoneout=options.zoneout,
+        zoneout_mask=_tight(options.zoneout_mask),
     )
     return recurred(weights, y, h, c, gates, cells, extra) if options.gates else Recurred(y=y, h=h, c=c)
 
@@ -105,8 +114,8 @@ def composed(weights: RecurWeights, x: Array | None, offsets: np.ndarray, h0: Ar
 
 def recurred(weights: RecurWeights, y: Array, h: Array, c: Array | None, gates: Array | None,
              cells: Array | None, extra: Array | None) -> Recurred:  # fmt: skip
-    """The record with gates: an rnn's gate is y; what layer-norm cells keep besides is their own affair."""
-    linear = extra if weights.cell == "gru" and weights.norm is None else None
+    """The record with gates: a plain rnn's gate is y; `linear` of a gru is the first that `extra` holds."""
+    linear = extra[:, : weights.hidden_size] if weights.cell == "gru" and extra is not None else None
     return Recurred(y=y, h=h, c=c, gates=y if gates is None else gates, cells=cells, linear=linear)
 
 

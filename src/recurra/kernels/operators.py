@@ -101,13 +101,11 @@ def _check_states(weights: RecurWeights, x: Array, rows: int, h0: Array | None, 
 
 
 def fold_embedding(weights: RecurWeights, table: Array) -> Array:
-    """Bias and input product of every word of an embedding table (V, I), ready for `recur(preprojected=...)`.
+    """Bias and (normalised) input product of every word of an embedding table (V, I), for `recur(preprojected=...)`.
 
     Answers (V, G*H); taking a row of it and resuming gives the bits that the embedded word itself gives.
     """
     floats("table", table, None, weights.input_size)
-    if weights.norm is not None:
-        raise KernelError("weights of a layer-normalised cell cannot be folded; embed the words instead")
     return face_of(table).fold_embedding(weights, table)
 
 

@@ -38,8 +38,9 @@ class Stepper:
         rate = checks.rate("zoneout", zoneout)
         native = engines.native()
         self._engine: Any
-        plain = all(numpy_native.fused(weights, Options(zoneout=rate)) for weights in layers)
-        if gates or native is None or not plain or not hasattr(native, "Stepper"):
+        fused = all(numpy_native.fused(weights, Options(zoneout=rate)) for weights in layers)
+        alike = len({weights.norm is None for weights in layers}) == 1
+        if gates or native is None or not fused or not alike:
             options = Options(cell_clip=cell_clip, zoneout=rate, gates=gates)
             self._engine = _Composed(layers, shape, options)
         else:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from recurra.errors import KernelError
 from recurra.kernels import steps, torch_reference
-from recurra.kernels.numpy_native import fused, module, refusing
+from recurra.kernels.numpy_native import fused, module, refusing, zoned
 from recurra.kernels.reference import Options
 from recurra.kernels.torch_library import Operator, array, no_second, plain, tensor
-from recurra.kernels.weights import GATES, Recurred, RecurWeights
+from recurra.kernels.weights import GATES, NORM_NAMES, NormWeights, Recurred, RecurWeights
 
 
 class Inputs(NamedTuple):
@@ -30,32 +30,66 @@ class Inputs(NamedTuple):
     b_hh: Tensor
     h0: Tensor | None
     c0: Tensor | None
+    gain_x: Tensor | None
+    gain_h: Tensor | None
+    gain_c: Tensor | None
+    bias_c: Tensor | None
     recurrent_mask: Tensor | None
+    zoneout_mask: Tensor | None
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        """What every cell has."""
+        return self.w_ih, self.w_hh, self.b_ih, self.b_hh
+
+    @property
+    def gains(self) -> tuple[Tensor | None, ...]:
+        """What a layer-normalised cell has besides, in the order of `NORM_NAMES`."""
+        return self.gain_x, self.gain_h, self.gain_c, self.bias_c
+
+
+class How(NamedTuple):
+    """The numbers of one layer, as the operators take them; clip 0: none."""
+
+    cell: str
+    precision: str
+    reverse: bool
+    clip: float
+    zoneout: float
 
 
 TENSORS = len(Inputs._fields)
-GRADIENTS = ("dw_ih", "dw_hh", "db_ih", "db_hh", "dh0", "dc0")
+MASKS = ("recurrent_mask", "zoneout_mask")  # have no gradient, as the offsets
+_NO_GAINS = NormWeights(gain_x=None, gain_h=None)
+LEARNT = ("w_ih", "w_hh", "b_ih", "b_hh", *NORM_NAMES)
 
 
 def _inputs(weights: RecurWeights, x: Tensor, offsets: Tensor, h0: Tensor | None, c0: Tensor | None,
             options: Options) -> Inputs:  # fmt: skip
     main = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh)
-    return Inputs(x, offsets, *main, h0, c0, options.recurrent_mask)
+    norm = weights.norm or _NO_GAINS
+    gains = (norm.gain_x, norm.gain_h, norm.gain_c, norm.bias_c)
+    return Inputs(x, offsets, *main, h0, c0, *gains, options.recurrent_mask, options.zoneout_mask)
+
+
+def _how(weights: RecurWeights, options: Options) -> How:
+    return How(weights.cell, weights.precision, options.reverse, options.cell_clip or 0.0, options.zoneout)
 
 
 @refusing
-def _pack(cell: str, precision: str, given: Inputs, **sides: bool) -> Any:
-    main = (array(w) for w in (given.w_ih, given.w_hh, given.b_ih, given.b_hh))
-    own = {} if precision == "float32" else {"precision": precision}  # float64 weights have no other
-    return module().Packed(cell, *main, **sides, **own)
+def _pack(how: How, given: Inputs, **sides: bool) -> Any:
+    own = {} if how.precision == "float32" else {"precision": how.precision}  # float64 weights have no other
+    gains = {} if given.gain_x is None else dict(zip(NORM_NAMES, map(array, given.gains), strict=True))
+    return module().Packed(how.cell, *map(array, given.weights), **sides, **own, **gains)
 
 
-def _walk(given: Inputs, reverse: bool, clip: float) -> dict[str, Any]:
-    return {"reverse": reverse, "cell_clip": clip or None, "recurrent_mask": array(given.recurrent_mask)}
+def _walk(given: Inputs, how: How) -> dict[str, Any]:
+    masks = {name: array(getattr(given, name)) for name in MASKS}
+    return {"reverse": how.reverse, "cell_clip": how.clip or None, "zoneout": how.zoneout, **masks}
 
 
 @refusing
-def _forward(packed: Any, given: Inputs, reverse: bool, clip: float, save: bool) -> list[Any]:
+def _forward(packed: Any, given: Inputs, how: How, save: bool) -> list[Any]:
     parts = module().recur_forward(
         packed,
         array(given.x),
@@ -63,13 +97,13 @@ def _forward(packed: Any, given: Inputs, reverse: bool, clip: float, save: bool)
         array(given.h0),
         array(given.c0),
         save=save,
-        **_walk(given, reverse, clip),
+        **_walk(given, how),
     )
     return [given.x.new_empty(0) if part is None else tensor(part) for part in parts]
 
 
 @refusing
-def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tensor | None], how: tuple[bool, float],
+def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tensor | None], how: How,
               needs: tuple[bool, bool, bool]) -> dict[str, Any]:  # fmt: skip
     y, gates, cells, extra = (array(part) for part in saved)
     none_of = [
@@ -87,18 +121,18 @@ def _backward(packed: Any, given: Inputs, saved: list[Tensor], grads: list[Tenso
         need_dx=needs[0],
         need_weights=needs[1],
         steps=needs[2],
-        **_walk(given, *how),
+        **_walk(given, how),
     )
     return result
 
 
 class _Recur(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, cell: str, precision: str, reverse: bool, clip: float, *tensors: Any) -> Any:
+    def forward(ctx: Any, how: How, *tensors: Any) -> Any:
         given = Inputs(*tensors)
-        ctx.packed = _pack(cell, precision, given, backward=True)
-        output = _forward(ctx.packed, given, reverse, clip, True)
-        ctx.how = (reverse, clip)
+        ctx.packed = _pack(how, given, backward=True)
+        output = _forward(ctx.packed, given, how, True)
+        ctx.how = how
         ctx.absent = [part is None for part in given]
         ctx.save_for_backward(*(part for part in given if part is not None), output[0], *output[3:])
         ctx.set_materialize_grads(False)
@@ -110,17 +144,15 @@ class _Recur(torch.autograd.Function):
         if torch.is_grad_enabled():
             no_second()
         given, saved = _restored(ctx)
-        need = ctx.needs_input_grad[4:]
-        needs = (bool(need[0]), any(need[2:6]), bool(steps.WATCHERS))
+        need = ctx.needs_input_grad[1:]
+        learnt = any(wanted for name, wanted in zip(Inputs._fields, need, strict=True) if name in LEARNT)
+        needs = (bool(need[0]), learnt, bool(steps.WATCHERS))
         found = _backward(ctx.packed, given, saved, list(grads[:3]), ctx.how, needs)
         if needs[2]:
-            steps.report(given.w_hh, ctx.how[0], tensor(found["steps"]))
-        listed = [found["dx"], None, *(found[name] for name in GRADIENTS), None]
+            steps.report(given.w_hh, ctx.how.reverse, tensor(found["steps"]))
+        listed = [found.get(f"d{name}") for name in Inputs._fields]
         pairs = zip(listed, need, ctx.absent, strict=True)
         return (
-            None,
-            None,
-            None,
             None,
             *(None if g is None or not wanted or absent else tensor(g) for g, wanted, absent in pairs),
         )
@@ -142,15 +174,15 @@ def recur(weights: RecurWeights, x: Tensor | None, offsets: Tensor, h0: Tensor |
         return _resumed(weights, preprojected, offsets, h0, c0, options)
     assert x is not None
     given = _inputs(weights, x, offsets, h0, c0, options)
-    what, how = (weights.cell, weights.precision), (options.reverse, options.cell_clip or 0.0)
+    how = _how(weights, options)
     traced = torch.compiler.is_compiling() or not plain(given)
     learning = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
     if traced:
-        parts = _operator(*given, *what, *how, learning or options.gates)
+        parts = _operator(*given, *how, learning or options.gates)
     elif learning:
-        parts = _Recur.apply(*what, *how, *given)  # type: ignore[no-untyped-call]
+        parts = _Recur.apply(how, *given)  # type: ignore[no-untyped-call]
     else:
-        parts = _forward(_pack(*what, given), given, *how, options.gates)
+        parts = _forward(_pack(how, given), given, how, options.gates)
     return _recurred(weights, options, *parts)
 
 
@@ -159,10 +191,10 @@ def _recurred(weights: RecurWeights, options: Options, y: Tensor, h: Tensor, c: 
     lstm = weights.cell == "lstm"
     result = {"y": y, "h": h, "c": c if lstm else None}
     if options.gates:
-        result["gates"] = (gates if GATES[weights.cell] > 1 else y).detach()
+        own = GATES[weights.cell] > 1 or weights.norm is not None or zoned(options)
+        result["gates"] = (gates if own else y).detach()
         result["cells"] = cells.detach() if lstm else None
-        linear = weights.cell == "gru" and weights.norm is None
-        result["linear"] = extra.detach() if linear else None
+        result["linear"] = extra[:, : weights.hidden_size].detach() if weights.cell == "gru" else None
     return Recurred(**result)
 
 
@@ -173,73 +205,74 @@ def _resumed(weights: RecurWeights, pre: Tensor, offsets: Tensor, h0: Tensor | N
             "preprojected is for inference, got tensors that require a gradient; use torch.no_grad()"
         )
     given = _inputs(weights, pre, offsets, h0, c0, options)
-    how = _walk(given, options.reverse, options.cell_clip or 0.0)
+    how = _how(weights, options)
     run = refusing(module().recur_forward)
     states = (array(h0), array(c0))
-    packed = _pack(weights.cell, weights.precision, given)
-    parts = run(packed, array(pre), array(offsets), *states, save=options.gates,
-                preprojected=True, **how)  # fmt: skip
+    parts = run(_pack(how, given), array(pre), array(offsets), *states, save=options.gates,
+                preprojected=True, **_walk(given, how))  # fmt: skip
     return _recurred(weights, options, *(pre.new_empty(0) if p is None else tensor(p) for p in parts))
 
 
 def project(weights: RecurWeights, table: Tensor) -> Tensor:
     """Input part of every row of a table, without gradient."""
     given = _inputs(weights, table, table, None, None, Options())
-    packed = _pack(weights.cell, weights.precision, given)
+    packed = _pack(_how(weights, Options()), given)
     return tensor(refusing(module().recur_project)(packed, array(table)))
 
 
 # ---- the traced form ---------------------------------------------------------------------------------------
 
 _TYPES = ", ".join(f"Tensor{'' if place < 6 else '?'} {name}" for place, name in enumerate(Inputs._fields))
-_HOW = "str cell, str precision, bool reverse, float clip"
+_HOW = "str cell, str precision, bool reverse, float clip, float zoneout"
+_GIVEN_BACK = ("x", *LEARNT, "h0", "c0")
 
 
 def _run(*arguments: Any) -> Any:
-    given = Inputs(*arguments[:TENSORS])
-    cell, precision, reverse, clip, save = arguments[TENSORS:]
-    return tuple(_forward(_pack(cell, precision, given), given, reverse, clip, save))
+    given, how, save = Inputs(*arguments[:TENSORS]), How(*arguments[TENSORS:-1]), arguments[-1]
+    return tuple(_forward(_pack(how, given), given, how, save))
 
 
 def _run_grad(*arguments: Any) -> Any:
     given = Inputs(*arguments[:TENSORS])
     saved, grads = list(arguments[TENSORS : TENSORS + 4]), list(arguments[TENSORS + 4 : TENSORS + 7])
-    cell, precision, reverse, clip = arguments[TENSORS + 7 :]
-    packed = _pack(cell, precision, given, forward=False, backward=True)
-    found = _backward(packed, given, saved, grads, (reverse, clip), (True, True, False))
+    how = How(*arguments[TENSORS + 7 :])
+    packed = _pack(how, given, forward=False, backward=True)
+    found = _backward(packed, given, saved, grads, how, (True, True, False))
     empty = given.x.new_empty(0)
-    return tuple(
-        empty if g is None else tensor(g) for g in (found["dx"], *(found[name] for name in GRADIENTS))
-    )
+    listed = (found[f"d{name}"] for name in _GIVEN_BACK)
+    return tuple(empty.clone() if g is None else tensor(g) for g in listed)
 
 
 def _fake(*arguments: Any) -> Any:
-    given = Inputs(*arguments[:TENSORS])
-    cell, save = arguments[TENSORS], arguments[-1]
+    given, how, save = Inputs(*arguments[:TENSORS]), How(*arguments[TENSORS:-1]), arguments[-1]
     tokens, rows, units = given.x.shape[0], given.offsets.shape[0] - 1, given.w_hh.shape[1]
-    none, gates, lstm = given.x.new_empty(0), GATES[cell], cell == "lstm"
+    none, gates, lstm, gru = given.x.new_empty(0), GATES[how.cell], how.cell == "lstm", how.cell == "gru"
+    normed = given.gain_x is not None
+    whole = normed or how.zoneout != 0.0 or given.zoneout_mask is not None
+    kept = (units if gru else 0) + (2 * gates * units + (4 if lstm else 2) if normed else 0)
     made = given.x.new_empty
     return (
         made(tokens, units),
         made(rows, units),
         made(rows, units) if lstm else none,
-        made(tokens, gates * units) if save and gates > 1 else none.clone(),
+        made(tokens, gates * units) if save and (gates > 1 or whole) else none.clone(),
         made(tokens, units) if save and lstm else none.clone(),
-        made(tokens, units) if save and cell == "gru" else none.clone(),
+        made(tokens, kept) if save and kept else none.clone(),
     )
 
 
 def _fake_grad(*arguments: Any) -> Any:
-    given = Inputs(*arguments[:TENSORS])
-    rows, units, lstm = given.offsets.shape[0] - 1, given.w_hh.shape[1], arguments[-4] == "lstm"
+    given, how = Inputs(*arguments[:TENSORS]), How(*arguments[TENSORS + 7 :])
+    rows, units, lstm = given.offsets.shape[0] - 1, given.w_hh.shape[1], how.cell == "lstm"
     made = given.x.new_empty
-    like = [made(part.shape) for part in (given.x, given.w_ih, given.w_hh, given.b_ih, given.b_hh)]
-    return *like, made(rows, units), made(rows, units) if lstm else made(0)
+    like = (given.x, *given.weights, *given.gains)
+    found = [made(0) if part is None else made(part.shape) for part in like]
+    return *found, made(rows, units), made(rows, units) if lstm else made(0)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     given = Inputs(*inputs[:TENSORS])
-    ctx.how = inputs[TENSORS:-1]
+    ctx.how = How(*inputs[TENSORS:-1])
     ctx.absent = [part is None for part in given]
     ctx.save_for_backward(*(part for part in given if part is not None), output[0], *output[3:])
     ctx.set_materialize_grads(False)
@@ -247,15 +280,16 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _back(ctx: Any, *grads: Any) -> Any:
     given, saved = _restored(ctx)
-    dx, *rest = _operator_grad(*given, *saved, *grads[:3], *ctx.how)
-    listed = [dx, None, *rest, None]
-    kept = [None if absent else g for g, absent in zip(listed, ctx.absent, strict=True)]
-    return *kept, None, None, None, None, None
+    found = dict(zip(_GIVEN_BACK, _operator_grad(*given, *saved, *grads[:3], *ctx.how), strict=True))
+    kept = [
+        None if absent else found.get(name) for name, absent in zip(Inputs._fields, ctx.absent, strict=True)
+    ]
+    return *kept, *(None for _ in How._fields), None
 
 
 _operator_grad = Operator(
     f"recur_grad({_TYPES}, Tensor y, Tensor gates, Tensor cells, Tensor extra, Tensor? dy, Tensor? dh, "
-    f"Tensor? dc, {_HOW}) -> ({', '.join(['Tensor'] * 7)})",
+    f"Tensor? dc, {_HOW}) -> ({', '.join(['Tensor'] * len(_GIVEN_BACK))})",
     _run_grad,
     _fake_grad,
 )

@@ -39,6 +39,10 @@ class NormWeights:
     bias_c: Array | None = None
 
 
+NORM_NAMES = ("gain_x", "gain_h", "gain_c", "bias_c")
+"""The arrays of `NormWeights`, in the order in which the engine takes them."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecurWeights:
     """Weights of one recurrent layer in one direction, in torch's layout and gate order.

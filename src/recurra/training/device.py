@@ -82,6 +82,6 @@ def check_precision(network: Network, training: Training, device: str) -> None:
     asked = f"precision={training.precision!r}"
     if network.layer_norm or network.zoneout:
         cells = "layer-normalised cells" if network.layer_norm else "zoneout"
-        raise SpecError(f"{asked} has no effect on {cells}, which are composed in float32; leave it out")
+        raise SpecError(f"{asked} has no effect on {cells}, which run in float32; leave it out")
     if device != "cpu":
         raise SpecError(f"{asked} is for the CPU, got device={device!r}; leave it out or use device='cpu'")
