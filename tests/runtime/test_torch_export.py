@@ -63,16 +63,11 @@ def a_row(**options: Any) -> Row:
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.option)
 def test_every_option_answers_as_the_model_or_is_refused(row):
     predictor = predictor_of(row)
-    composed = {"layer_norm", "zoneout"} & set(row.network)
-    if composed:
-        with pytest.raises(SpecError, match="stepped by a loop"):
-            batch_program(predictor)
-    else:
-        program = batch_program(predictor)
-        assert {"recurra.recur", "recurra.dense"} <= set(operators_of(program))
-        gap = ragged_gap(predictor, Here(program))
-        assert gap.logits == 0.0
-        assert gap.answers < 1e-7
+    program = batch_program(predictor)
+    assert {"recurra.recur", "recurra.dense"} <= set(operators_of(program))
+    gap = ragged_gap(predictor, Here(program))
+    assert gap.logits == 0.0
+    assert gap.answers < 1e-7
     if row.step is None:
         with pytest.raises(SpecError, match="train with bidirectional=False"):
             step_program(predictor)
@@ -195,10 +190,12 @@ def test_a_wrong_program_is_not_kept(tmp_path):
 
 def test_a_model_with_neither_program_is_refused_with_both_reasons(tmp_path):
     predictor = predictor_of(a_row(network={"zoneout": 0.1, "bidirectional": True}))
-    with pytest.raises(SpecError, match=r"loop over the data.*reads from the end"):
+    assert batch_refused(predictor) is None
+    with (
+        engines.reference_engine(),
+        pytest.raises(SpecError, match=r"native kernels, which were not built.*reads from the end"),
+    ):
         export_torch(predictor, tmp_path / "out")
-    with engines.reference_engine():
-        assert "not built" in str(batch_refused(predictor_of(a_row())))
 
 
 def test_a_model_in_bfloat16_is_exported_with_its_weights_and_one_in_int8_is_refused(tmp_path):

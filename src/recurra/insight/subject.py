@@ -216,7 +216,7 @@ class Subject:
             )
         rows = np.arange(len(given.offsets) - 1)
         found, at = [], 0
-        for part in _parts(given, alike=self._composed):
+        for part in _parts(given):
             count = len(part.offsets) - 1
             found.append(self._gradients_of_part(part, slope, rows[at : at + count]))
             at += count
@@ -251,13 +251,6 @@ class Subject:
         ]
         return Gradients(outputs=numbers, values=made[0], static=made[1] if len(made) > 1 else None)
 
-    @property
-    def _composed(self) -> bool:
-        """Whether the cell has no native form: torch then adds up its gradients in an order that depends on where
-        the rows of a batch end, so only sequences of one length may go together."""
-        net = self.recur.network
-        return net.layer_norm or net.zoneout > 0
-
     @cached_property
     def _tensors(self) -> dict[str, Any]:
         import torch
@@ -280,17 +273,12 @@ class Subject:
         return np.stack([np.sum(wide[:, group], axis=1) for group in self.groups], axis=1)
 
 
-def _parts(given: Vectors, *, alike: bool = False) -> list[Vectors]:
-    """Consecutive parts of bounded size; `alike`: of sequences of one length each."""
+def _parts(given: Vectors) -> list[Vectors]:
+    """Consecutive parts of bounded size."""
     lengths = np.diff(given.offsets)
     batch = Ragged(values=given.values, offsets=given.offsets)
-    stretches = [np.arange(len(lengths))]
-    if alike:
-        stretches = np.split(stretches[0], np.flatnonzero(np.diff(lengths)) + 1)
     made = []
-    for rows in (
-        stretch[some] for stretch in stretches for some in chunks(lengths[stretch], GRADIENT_TOKENS)
-    ):
+    for rows in chunks(lengths, GRADIENT_TOKENS):
         part = batch if len(rows) == len(lengths) else batch.select(rows)
         static = None if given.static is None else given.static[rows]
         made.append(Vectors(values=np.asarray(part.values), offsets=part.offsets, static=static))

@@ -40,11 +40,6 @@ def torch_library() -> Any:
 
 def batch_refused(predictor: Predictor) -> str | None:
     """Why a model can have no program over whole sequences; None where it can."""
-    net = predictor.network
-    given = {"layer_norm": net.layer_norm, "zoneout": net.zoneout}
-    composed = [name for name, value in given.items() if value]
-    if composed:
-        return f"cells with {' and '.join(composed)} are stepped by a loop over the data, which no program can hold"
     if engines.native() is None:
         return "its operators are those of the native kernels, which were not built"
     return None
