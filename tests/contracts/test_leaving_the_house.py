@@ -21,10 +21,13 @@ pytest.importorskip("onnxruntime")
 
 import recurra as rc
 from recurra.ragged import Ragged
-from recurra.runtime.export import export_onnx, read_decoder
-from recurra.runtime.export.check import Session
+from recurra.runtime.export import export_onnx, export_torch, read_decoder, torch_writing
+from recurra.runtime.export.check import Gap, Session
 from recurra.runtime.export.graphs import OUT
 from recurra.runtime.export.probes import Probe, batch_feed
+from recurra.runtime.export.torch_nodes import state_sizes
+from recurra.runtime.export.torch_programs import program_bytes, ragged_feed
+from recurra.runtime.export.torch_session import ProgramSession
 from recurra.runtime.verify import verify
 from tasks.made import texts
 from tasks.test_frame_model import rolls
@@ -80,18 +83,39 @@ def answers_of_frames(model: Any) -> Any:
     return [frames.tolist() for frames in found]
 
 
-# ---- what is done with the graphs, by somebody who has the export alone ------------------------------------------
+# ---- what is done with the graphs and programs, by somebody who has the export alone -----------------------------
 
 
 def tags_by_graph(folder: Path, model: Any) -> Any:
     batch = model.encode(SENTENCES)
-    found = Session((folder / "batch.onnx").read_bytes()).run(batch_feed(model, Probe(batch=batch)))
-    return read_decoder(folder).tags(found["emissions"][found["mask"]], batch.offsets)
+    if (folder / "batch.pt2").is_file():
+        with program(folder, "batch", {}) as session:
+            emissions = session.run(ragged_feed(model, batch))["emissions"]
+    else:
+        found = Session((folder / "batch.onnx").read_bytes()).run(batch_feed(model, Probe(batch=batch)))
+        emissions = found["emissions"][found["mask"]]
+    return read_decoder(folder).tags(emissions, batch.offsets)
 
 
-def text_by_graph(folder: Path, model: Any) -> Any:
+def program(folder: Path, name: str, states: dict[str, tuple[int, ...]]) -> ProgramSession:
+    """Of `torch.export`, at work in another process; a step there knows nothing of Recurra."""
+    return ProgramSession((folder / f"{name}.pt2").read_bytes(), operators=name == "batch", states=states)
+
+
+def step_by_step(made: Callable[[Any, Any], Any]) -> Callable[[Path, Any], Any]:
+    """What is made with the step graph, or program, of an export."""
+
+    def by_graph(folder: Path, model: Any) -> Any:
+        if not (folder / "step.pt2").is_file():
+            return made(Session((folder / "step.onnx").read_bytes()), model)
+        with program(folder, "step", state_sizes(model.answering.model)) as session:
+            return made(session, model)
+
+    return by_graph
+
+
+def text_of_steps(session: Any, model: Any) -> Any:
     """Greedy writing: the prompt behind the boundary, then always the likeliest."""
-    session = Session((folder / "step.onnx").read_bytes())
     ids = [model.boundary, *np.asarray(model.encoder.encode(["the "]).values).tolist()]
     states, prompt = session.start(1), len(ids)
     for place in range(prompt + STEPS - 1):
@@ -103,8 +127,8 @@ def text_by_graph(folder: Path, model: Any) -> Any:
     return model.encoder.decode(ids[1:])[len("the ") :]
 
 
-def frames_by_graph(folder: Path, model: Any) -> Any:
-    session, frame, made = Session((folder / "step.onnx").read_bytes()), np.zeros((1, 5), np.float32), []
+def frames_of_steps(session: Any, model: Any) -> Any:
+    frame, made = np.zeros((1, 5), np.float32), []
     states = session.start(1)
     for _ in range(STEPS):
         found = session.run({"features": frame, **states})
@@ -173,7 +197,7 @@ WALKS = {
         made=language_model,
         inputs=["the good", "bad b", ""],
         answers=answers_of_text,
-        by_graph=text_by_graph,
+        by_graph=step_by_step(text_of_steps),
         streamed=text_streamed,
         outside="read first: the id",
     ),
@@ -181,7 +205,7 @@ WALKS = {
         made=frame_model,
         inputs=rolls(3),
         answers=answers_of_frames,
-        by_graph=frames_by_graph,
+        by_graph=step_by_step(frames_of_steps),
         streamed=frames_streamed,
         outside="read first: a frame of zeros",
     ),
@@ -206,6 +230,21 @@ def test_a_model_is_verified_exported_and_streamed_and_answers_by_one_piece_of_c
     done = export_onnx(model, tmp_path / "onnx")
     assert walk.outside in (done.folder / "README.md").read_text()
     assert walk.by_graph(done.folder, model) == wanted[0]
+
+
+@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS)
+def test_programs_of_torch_export_give_the_same_answers(walk: Walk, tmp_path, monkeypatch):
+    """Without the export's own check of both programs, which takes a process for each: the answers are the check."""
+
+    def unchecked(predictor, name, build, measure, *, operators):
+        made = build(predictor)
+        return torch_writing._Checked(program=made, content=program_bytes(made), gap=Gap())
+
+    monkeypatch.setattr(torch_writing, "_checked", unchecked)
+    model = walk.made().predictor_
+    done = export_torch(model, tmp_path / "programs")
+    assert walk.outside in (done.folder / "README.md").read_text()
+    assert walk.by_graph(done.folder, model) == walk.answers(model)[0]
 
 
 def test_a_wrong_path_through_the_graphs_scores_would_be_seen(tmp_path, monkeypatch):
