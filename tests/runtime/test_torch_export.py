@@ -30,6 +30,7 @@ from recurra.runtime.export import (
     torch_session,
 )
 from recurra.runtime.export.check import step_gap
+from recurra.runtime.export.probes import Probe, step_feed
 from recurra.runtime.export.table import TABLE, Row
 from recurra.runtime.export.torch_nodes import state_sizes
 from recurra.runtime.export.torch_programs import batch_refused, operators_of, ragged_feed
@@ -38,6 +39,7 @@ from recurra.runtime.export.torch_writing import ragged_gap
 from recurra.runtime.quantize import quantized
 from runtime.export_models import predictor_of, swapped
 from runtime.taggers import WORDS, tagger
+from shared import assert_noticed
 
 pytestmark = pytest.mark.skipif(engines.native() is None, reason="the native kernels were not built")
 
@@ -257,19 +259,46 @@ def test_a_tagger_answers_for_every_step_with_its_own_bits(options):
     gap = ragged_gap(predictor, Here(batch_program(predictor)))
     assert gap.logits == 0.0
     assert gap.answers < 1e-7
-    if predictor.encoder.kind == "spelt":
-        with pytest.raises(SpecError, match="characters of a word are walked by a loop"):
+    if predictor.bidirectional:
+        with pytest.raises(SpecError, match="reads from the end of a sequence"):
             step_program(predictor)
         return
     program = step_program(predictor)
     assert step_gap(predictor, Here(program, state_sizes(predictor.model))).small
 
 
+def check_a_step_spells_words_of_any_length():
+    predictor = tagger(crf=False)
+    program = Here(step_program(predictor), state_sizes(predictor.model))
+    assert step_gap(predictor, program).small
+    batch = predictor.encode([["Ann", "sees"], ["antidisestablishmentarianism", "Bo"]])
+    states = program.start(2)
+    for step in range(2):
+        found = program.run({**step_feed(predictor, Probe(batch=batch), step), **states})
+        states = {name: found[f"{name}_out"] for name in states}
+    expected = predictor.outputs_of(batch)[[1, 3]]
+    np.testing.assert_allclose(found["logits"], expected, atol=1e-5)
+    nothing = {"characters": np.zeros((2, 0), np.int64), "word_lengths": np.zeros(2, np.int64)}
+    bare = program.run({**step_feed(predictor, Probe(batch=batch), 0), **nothing, **program.start(2)})
+    assert np.isfinite(bare["logits"]).all()
+
+
+def test_a_step_spells_words_of_any_length():
+    """Words whose letters are read on into the padding would be noticed."""
+    read = torch_nodes._read_word
+
+    def read_on(node, parameters, way, letters, lengths):
+        return read(node, parameters, way, letters, torch.full_like(lengths, 99))
+
+    on = mock.patch.object(torch_nodes, "_read_word", read_on)
+    assert_noticed(on, check_a_step_spells_words_of_any_length)
+
+
 def test_an_exported_tagger_says_what_is_left_to_be_decoded(tmp_path):
     predictor = tagger(bidirectional=True)
     done = export_torch(predictor, tmp_path / "out")
     assert "Viterbi" in str(done.outside)
-    assert "characters of a word" in done.refused["step"]
+    assert "bidirectional" in done.refused["step"]
     batch = predictor.encode([WORDS, [], WORDS[:3]])
     found = Here(torch.export.load(done.batch)).run(ragged_feed(predictor, batch))["emissions"]
     tags = read_decoder(done.folder).tags(found, batch.offsets)

@@ -13,9 +13,11 @@ from recurra.graph.embed import Embed, EmbedColumns
 from recurra.graph.head import Dense, Dropout, JoinStatic, TiedDense
 from recurra.graph.model import Model
 from recurra.graph.node import Node
+from recurra.graph.onnx_nodes import WORD_LENGTHS
 from recurra.graph.pool import Pool
 from recurra.graph.recur import Place, Recur
 from recurra.graph.run import STATIC, Parameters
+from recurra.graph.spell import WORDS, Spell
 from recurra.kernels import reference
 from recurra.kernels.namespace import namespace
 from recurra.runtime.torch_adaptive import adaptive_in_torch
@@ -76,7 +78,12 @@ def _kinds(node: Recur) -> tuple[str, ...]:
 
 
 def _embed(node: Embed, parameters: Parameters, step: Step) -> None:
-    step.values = node.take(parameters, "table")[step.values]
+    step.values = _looked_up(node, parameters, step.values)
+
+
+def _looked_up(node: Embed, parameters: Parameters, ids: Any) -> Any:
+    """The vectors of ids of any shape."""
+    return node.take(parameters, "table")[ids]
 
 
 def _embed_columns(node: EmbedColumns, parameters: Parameters, step: Step) -> None:
@@ -84,6 +91,47 @@ def _embed_columns(node: EmbedColumns, parameters: Parameters, step: Step) -> No
     for column in node.vocabularies:
         parts.append(node.take(parameters, f"table.{column}")[step.columns[column]])
     step.values = namespace(parts[0]).cat(parts, axis=1)
+
+
+def _spell(node: Spell, parameters: Parameters, step: Step) -> None:
+    """The characters of every row's word, walked by torch's own scan, beside what is looked up."""
+    import torch
+
+    lengths, characters = step.columns[WORD_LENGTHS], step.values
+    # A character more than there are, which no word has: a scan needs one.
+    characters = torch.cat([characters, torch.zeros_like(lengths)[:, None]], 1)
+    place = torch.arange(characters.shape[1])
+    backwards = (lengths[:, None] - 1 - place[None, :]).clamp(min=0)
+    orders = (characters, characters.gather(1, backwards))
+    read = [
+        _read_word(node, parameters, way, _looked_up(node.characters, parameters, ids), lengths)
+        for way, ids in zip(node.reader.places(), orders, strict=True)
+    ]
+    parts = [_looked_up(node.words, parameters, step.columns[WORDS])]
+    for column in node.affixes.vocabularies:
+        parts.append(node.affixes.take(parameters, f"table.{column}")[step.columns[column]])
+    step.values = torch.cat([*parts, *read], 1)
+
+
+def _read_word(node: Spell, parameters: Parameters, way: Place, letters: Any, lengths: Any) -> Any:
+    """(B, units) what one direction holds after the last letter of each word; letters: (B, L, size)."""
+    import torch
+    from torch._higher_order_ops.scan import scan
+
+    reader = node.reader
+    weights, clip, xp = reader.weights(parameters, way), reader.network.cell_clip, namespace(letters)
+
+    def letter(held: tuple[Any, Any], given: tuple[Any, Any]) -> tuple[tuple[Any, Any], Any]:
+        (x, place), (hidden, cell) = given, held
+        after = reference.step(xp, weights, reference.input_part(xp, weights, x), hidden, cell, None, clip)
+        within = (place < lengths)[:, None]
+        kept = xp.where(within, after.h, hidden), xp.where(within, after.c, cell)
+        return kept, place.clone()
+
+    begin = tuple(letters.new_zeros(letters.shape[0], reader.network.hidden_size) for _ in range(2))
+    places = torch.arange(letters.shape[1])
+    (hidden, _), _ = scan(letter, begin, (letters.transpose(0, 1), places))
+    return hidden
 
 
 def _dropout(node: Dropout, parameters: Parameters, step: Step) -> None:
@@ -172,6 +220,7 @@ def _attend(xp: Any, node: Pool, parameters: Parameters, step: Step) -> Any:
 FORMS: dict[type[Node], Form] = {
     Embed: _embed,
     EmbedColumns: _embed_columns,
+    Spell: _spell,
     Dropout: _dropout,
     Chain: _chain,
     JoinStatic: _join_static,

@@ -47,11 +47,6 @@ def batch_refused(predictor: Predictor) -> str | None:
 
 def step_program_refused(predictor: Predictor) -> str | None:
     """Why a model can have no program of a step in torch's own operators; None where it can."""
-    if predictor.encoder.kind == "spelt":
-        return (
-            "the characters of a word are walked by a loop over the data, which no program in torch's own operators "
-            "holds"
-        )
     refused = step_refused(predictor)
     return refused and f"{refused}; train with bidirectional=False"
 
@@ -127,7 +122,11 @@ def step_program(predictor: Predictor) -> Any:
         example["static"] = _example(predictor, "static", 3)
     for name, size in sizes.items():
         example[name] = torch.zeros((3, *size), dtype=torch.float32 if size else torch.int64)
-    return _exported(predictor, forward, example, {name: {0: rows} for name in example})
+    dynamic = {name: {0: rows} for name in example}
+    if CHARACTERS in example:
+        example[CHARACTERS] = torch.zeros(3, 5, dtype=torch.int64)
+        dynamic[CHARACTERS] = {0: rows, 1: torch.export.Dim("letters", min=0)}
+    return _exported(predictor, forward, example, dynamic)
 
 
 def program_bytes(program: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from recurra.errors import ExportError, SpecError
 from recurra.ragged import Array
 from recurra.runtime.export.answers import answer_of
 from recurra.runtime.export.check import LOGITS_TOLERANCE, TOLERANCE, Gap, gap, in_float32, step_gap
-from recurra.runtime.export.graphs import OUT
+from recurra.runtime.export.graphs import CHARACTERS, OUT
 from recurra.runtime.export.probes import CASES, Probe, made_probe
 from recurra.runtime.export.torch_nodes import state_sizes
 from recurra.runtime.export.torch_programs import (
@@ -175,11 +175,20 @@ def _described(name: str, checked: _Checked) -> dict[str, Any]:
     return made
 
 
+def _free(name: str, sizes: Sequence[int]) -> list[Any]:
+    """Sizes of a row of an input; those of the characters of a word may be any."""
+    return ["*" if name == CHARACTERS else size for size in sizes]
+
+
 def _names(program: Any) -> tuple[list[dict[str, Any]], list[str]]:
     """Inputs with their types and shapes, and the names of the outputs: the keys of the two dicts."""
     (given,), _ = program.example_inputs
     inputs = [
-        {"name": name, "dtype": str(x.dtype).removeprefix("torch."), "shape": ["*", *x.shape[1:]]}
+        {
+            "name": name,
+            "dtype": str(x.dtype).removeprefix("torch."),
+            "shape": ["*", *_free(name, x.shape[1:])],
+        }
         for name, x in given.items()
     ]
     spec = program.call_spec.out_spec
