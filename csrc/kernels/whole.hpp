@@ -26,7 +26,7 @@ void row_product(const RowProduct& product, const real* const* rows, int64_t n, 
 // null, or per row where `Kept` is filled in.
 void input_rows(const Weights<real>& w, const real* const* x, int64_t n, real* const* out, real* const* kept);
 
-// S sigmoids and T tangents over rows of n numbers, eight vectors at a time so that the chains hide their latency.
+// The sigmoids or the tangents of a row of n numbers, eight vectors at a time so that the chains hide their latency.
 template <bool sigmoids> RECURRA_INLINE void activate_row(real* row, int64_t n) {
   constexpr int N = 8;
   int64_t i = 0;

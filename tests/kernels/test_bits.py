@@ -42,6 +42,15 @@ def test_stepwise_is_whole(cell, options):
     promises.check_stepwise_is_whole(cell, **options)
 
 
+def test_a_stack_of_plain_and_normalised_layers_steps_as_a_whole():
+    stack = [promises.weights_of("gru", 5, 21, norm=True), promises.weights_of("gru", 21, 21, seed=10)]
+    x, one = numbers(3, 9, 5), offsets_of([9])
+    whole = k.recur(stack[1], k.recur(stack[0], x, one).y, one).y
+    stepper = k.Stepper(stack)
+    for t, token in enumerate(x):
+        assert stepper.step(token).tobytes() == whole[t : t + 1].tobytes()
+
+
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("norm", [False, True])
 def test_chosen_rows_step_as_if_alone(cell, norm):
