@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+import recurra as rc
 from recurra.cli.app import run
 from recurra.runtime.bench.engines.engine import LeftOutError
 from recurra.runtime.bench.models import bench_model, torch_eager, torch_exported
@@ -23,6 +24,7 @@ from runtime.language_models import writer
 from runtime.quick_bench import few_and_short, without_starts
 from runtime.taggers import STEPS, TAGS, WORDS, tagger
 from shared import require
+from tasks.test_frame_model import NETWORK, TRAINING, rolls
 
 KINDS: dict[str, tuple[dict[str, Any], Any]] = {
     "chain over words and characters": ({"affixes": 2}, [WORDS, [], WORDS[:3]]),
@@ -130,6 +132,15 @@ def test_a_tagger_starts_and_answers_in_fresh_processes(tmp_path, no_programs):
     found, notes = cold_starts([each for each in everybody if each.precision == "float32"], 0.0)
     assert notes == []
     assert set(found) == {f"{name} float32" for name in ("recurra", "onnxruntime", "torch")}
+
+
+def test_a_frame_model_starts_and_answers_in_a_fresh_process(tmp_path, no_programs):
+    predictor = rc.FrameModel(NETWORK, TRAINING).fit(rolls()).predictor_
+    work = loads.workload(predictor, rolls(2))
+    everybody = running._contenders(predictor, tmp_path, write_inputs(predictor, work, tmp_path), [])
+    ours = [each for each in everybody if each.name == "recurra float32"]
+    found, notes = cold_starts(ours, 0.0)
+    assert (list(found), notes) == (["recurra float32"], [])
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ EXPECTED = [
         {},
         "- accuracy 0.5000 on the validation split (which training chose by",
     ),
+    ({"test": {"nats_per_frame": 8.5, "frames": 7}}, {}, "- nats per frame 8.5000 on the test split"),
+    ({"validation": {"perplexity": 9.0}}, {}, "- perplexity 9.0000 on the validation split (which"),
     ({"test": {"subset_accuracy": 0.25}}, {}, "- subset accuracy 0.2500 on the test split"),
 ]
 
@@ -51,6 +53,21 @@ EXPECTED = [
 def test_a_card_says_what_the_score_was_measured_on(scores, data, line):
     (told,) = expected_lines({"scores": scores, "data": data})
     assert told.startswith(line)
+
+
+def test_a_card_of_a_model_that_foretells_says_what_it_read(tmp_path):
+    network, training = rc.Network(hidden_size=4, num_layers=1), rc.Training(epochs=1, sequence_length=5)
+    frames = rc.FrameModel(network, training).fit([np.eye(4)] * 8)
+    text = rc.LanguageModel(network, training).fit(["one and two"] * 6)
+    for made, line in (
+        (frames, "- Trained on 28 frames in 7 sequences."),
+        (text, "- Trained on 55 tokens in 5 documents."),
+    ):
+        card = (made.save(tmp_path / made.task) / "README.md").read_text()
+        assert line in card
+        assert "on the validation split (which training chose by, so it flatters)" in card
+        assert "an answer per step" in card
+        assert "_model" not in card.split("# ")[1]
 
 
 def test_an_estimator_keeps_the_lengths_that_it_was_trained_on(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 import recurra as rc
 from recurra.runtime.verify import verify
 from recurra.runtime.walking import Walking
+from recurra.runtime.wire import Wire
 from tasks.test_frame_model import rolls
 
 TEXTS = ["the cat sat on the mat", "the dog sat on the log; ", "a cat, a dog"] * 4
@@ -64,6 +67,24 @@ def test_what_a_stream_cannot_say_is_refused(models):
     errors = frames.streams().push_many({"a": [0, 0, 2, 0, 0], "b": [0, 0, 1, 0, 0]})
     assert list(errors) == ["a"]
     assert "got 2" in str(errors["a"])
+
+
+def test_lines_are_answered_by_what_may_come_next(models):
+    """As `recurra stream` does it: of texts the likeliest tokens, of frames the probability of each yes."""
+    text, frames = models
+    given = [{"key": "a", "text": "the "}, {"key": "b", "text": "a dog"}, {"key": "a", "text": "cat"}]
+    answers = Wire(text.streams(), most=2).answer([json.dumps(line).encode() for line in given])
+    assert [(answer["key"], answer["steps"]) for answer in answers] == [("a", 1), ("b", 2), ("a", 2)]
+    stream = text.answering.stream()
+    stream.push("the cat")
+    assert answers[-1]["next"] == stream.result()["next"]
+    piece = rolls(1)[0]
+    lines = [b'{"key": 1, "reset": true}', json.dumps({"key": 1, "input": piece.tolist()}).encode(), b"[0.5]"]
+    begun, after, odd = Wire(frames.streams(), most=2).answer(lines)
+    assert (begun["steps"], after["steps"]) == (0, len(piece))
+    assert begun["next"] == frames.next_frame([piece[:0]])[0].tolist()
+    assert after["next"] == frames.next_frame([piece])[0].tolist()
+    assert odd["error"]["type"] == "DataError"
 
 
 def test_streams_by_key_foretell_what_each_foretells_alone(models):

@@ -12,6 +12,8 @@ import torch
 
 import recurra as rc
 from recurra.cli.app import run
+from recurra.data.corpus import Corpus
+from recurra.data.told import Told
 from recurra.errors import DataError, SpecError
 from recurra.graph.recur import Recur
 from recurra.graph.run import CONDITION, Flow, Run
@@ -166,6 +168,14 @@ def test_a_resumed_run_gives_the_same_bits(tmp_path: Path) -> None:
     assert all(again.parameters_[n].tobytes() == value.tobytes() for n, value in whole.parameters_.items())
     with pytest.raises(SpecError, match="other data"):
         fitted(LABELS[1:] + LABELS[:1], folder=tmp_path, resume=True)
+
+
+def test_a_corpus_that_is_told_its_conditions_is_learnt_as_the_two_are(model) -> None:
+    told = Told.of(Corpus.of([*TEXTS, ""]), [*LABELS, "cat"])
+    made = rc.LanguageModel(NETWORK, TRAINING, rc.Characters(), validation=0.0).fit(told)
+    again = fitted()
+    assert all(made.parameters_[n].tobytes() == value.tobytes() for n, value in again.parameters_.items())
+    assert made.scores(told) == again.scores(TEXTS, LABELS)
 
 
 def test_empty_texts_leave_with_their_conditions() -> None:

@@ -64,9 +64,11 @@ def check_task(task: str, known: Sequence[str] = TASKS) -> str:
     name = task.replace("-", "_").lower()
     if name not in known:
         words = [each.replace("_", "-") for each in known]
-        raise InputError(
-            f"TASK must be one of {', '.join(words)}, got {task!r}{nearest(task.lower(), words)}"
+        other = name in (*TASKS, LANGUAGE, FRAMES)
+        hint = (
+            ", which recurra fit takes and this command does not" if other else nearest(task.lower(), words)
         )
+        raise InputError(f"TASK must be one of {', '.join(words)}, got {task!r}{hint}")
     return name
 
 

@@ -31,13 +31,12 @@ _OWN = ("encoding", "test")
 
 def corpus_of(paths: Sequence[str], chosen: Mapping[str, Any], documents: str) -> Corpus:
     """The corpus that a command line names: running text, or the texts of a table. Raises InputError."""
-    return told_corpus_of(paths, chosen, documents)[0]
+    found = told_corpus_of(paths, chosen, documents)
+    return found.corpus if isinstance(found, Told) else found
 
 
-def told_corpus_of(
-    paths: Sequence[str], chosen: Mapping[str, Any], documents: str
-) -> tuple[Corpus, list[Any] | None]:
-    """As `corpus_of`, and of a table with a --target the conditions of its texts; empty texts are left out."""
+def told_corpus_of(paths: Sequence[str], chosen: Mapping[str, Any], documents: str) -> Corpus | Told:
+    """As `corpus_of`, a table with a --target told the conditions of its texts; empty texts are left out."""
     if len(paths) != 1:
         raise InputError(
             f"a language model reads one file or folder, got {len(paths)}; join them in a folder"
@@ -47,14 +46,13 @@ def told_corpus_of(
         known = {name: value for name, value in chosen.items() if name not in ("test", "kind")}
         table = read_data(paths, {**known, "kind": "text"}, None)
         if "target" not in chosen:
-            return Corpus.of(table.inputs), None
+            return Corpus.of(table.inputs)
         targets: Any = table.targets
-        told = Told.of(Corpus.of(table.inputs), list(targets))
-        return told.corpus, told.conditions
+        return Told.of(Corpus.of(table.inputs), list(targets))
     for name in chosen:
         if name not in _OWN:
             raise SpecError(f"[data] option {name!r} has no effect on running text{nearest(name, _OWN)}")
-    return Corpus.of(path, documents=documents, encoding=chosen.get("encoding", "utf-8")), None
+    return Corpus.of(path, documents=documents, encoding=chosen.get("encoding", "utf-8"))
 
 
 def language_model(choices: Choices) -> Any:
@@ -94,25 +92,21 @@ def fit_language_model(
 ) -> dict[str, Any]:
     """Train, score the test text once, save a bundle; returns the record that `--json` prints."""
     model = language_model(chosen)
-    (train, told), (held, held_told) = _parts(data, chosen, model.documents, test)
+    train, held = _parts(data, chosen, model.documents, test)
     begin = time.perf_counter()
     with explaining_divergence(model):
-        model.fit(train, told, folder=checkpoints, resume=resume, progress=progress)
+        model.fit(train, folder=checkpoints, resume=resume, progress=progress)
     seconds = time.perf_counter() - begin
     scores = {"validation": model.fitted_best().get("validation", {})}
     if held is not None:
-        scores = {"test": model.scores(held, held_told), **scores}
+        scores = {"test": model.scores(held), **scores}
     reading = {**chosen.data, "documents": model.documents}
     return kept(model, output, scores, reading, checkpoints=checkpoints, seconds=seconds)
 
 
-_Told = tuple[Corpus | None, list[Any] | None]
-"""A corpus and the conditions of its texts, where there are any."""
-
-
 def _parts(
     data: Sequence[str], chosen: Choices, documents: str, test: str | None
-) -> tuple[tuple[Corpus, list[Any] | None], _Told]:
+) -> tuple[Corpus | Told, Corpus | Told | None]:
     """What is trained on, and the text for the test: a file of its own, else a share of the corpus, or none."""
     whole = told_corpus_of(data, chosen.data, documents)
     if test is not None:
@@ -121,14 +115,9 @@ def _parts(
     share = float(chosen.data.get("test", 0.1))
     if not 0 <= share < 1:
         raise SpecError(f"[data] test must be a share from 0 to below 1, got {share:g}; usual: 0.1")
-    corpus, conditions = whole
     if not share:
-        return whole, (None, None)
-    if conditions is None:
-        first, second = divided(corpus, share)
-        return (first, None), (second, None)
-    told, aside = Told.of(corpus, conditions).divided(share, 0)
-    return (told.corpus, told.conditions), (aside.corpus, aside.conditions)
+        return whole, None
+    return whole.divided(share, 0) if isinstance(whole, Told) else divided(whole, share)
 
 
 def texts_like_training(predictor: Any, data: Sequence[str], changes: Mapping[str, Any]) -> list[str]:
@@ -140,20 +129,24 @@ def told_texts_like_training(
     predictor: Any, data: Sequence[str], changes: Mapping[str, Any]
 ) -> tuple[list[str], list[Any] | None]:
     """As `texts_like_training`, and their conditions, where the model was trained under conditions."""
-    corpus, conditions = _corpus_like_training(predictor, data, changes)
+    found = _corpus_like_training(predictor, data, changes)
+    corpus, conditions = (found.corpus, found.conditions) if isinstance(found, Told) else (found, None)
     texts = list(corpus.whole())
     if not texts:
         raise DataError(f"{data[0]} must hold some text to score, got none")
     return texts, conditions
 
 
-def _corpus_like_training(
-    predictor: Any, data: Sequence[str], changes: Mapping[str, Any]
-) -> tuple[Corpus, list[Any] | None]:
+def _corpus_like_training(predictor: Any, data: Sequence[str], changes: Mapping[str, Any]) -> Corpus | Told:
     stored = dict(predictor.config["data"].get("reading", {}))
     documents = stored.pop("documents", predictor.config["documents"])
     kept = {key: value for key, value in stored.items() if key != "test"}
     return told_corpus_of(data, {**kept, **changes}, documents)
+
+
+def _plain_like_training(predictor: Any, path: str, changes: Mapping[str, Any]) -> Corpus:
+    found = _corpus_like_training(predictor, [path], changes)
+    return found.corpus if isinstance(found, Told) else found
 
 
 def evaluate_language_model(
@@ -166,18 +159,16 @@ def evaluate_language_model(
     as_json: bool,
 ) -> None:
     """Score running text, each document read whole from its beginning."""
-    corpus, conditions = _corpus_like_training(predictor, data, changes)
-    if attending and conditions is not None:
-        raise InputError("--cache and --dynamic have no effect under conditions; leave them out")
-    if conditions is not None:
-        scores = predictor.scores(list(corpus.whole()), conditions)
+    corpus = _corpus_like_training(predictor, data, changes)
+    if isinstance(corpus, Told):
+        if attending:
+            raise InputError("--cache and --dynamic have no effect under conditions; leave them out")
+        scores = predictor.scores(list(corpus.corpus.whole()), corpus.conditions)
     else:
         with encoded_corpus(predictor, corpus) as held:
             scores = held.scores(held.losses)
             if attending:
-                found = attending.scores(
-                    held, lambda path: _corpus_like_training(predictor, [path], changes)[0]
-                )
+                found = attending.scores(held, lambda path: _plain_like_training(predictor, path, changes))
                 scores |= {"plain": scores["nats_per_token"], **found}
     if as_json:
         print_json({"model": name, "task": predictor.task, "rows": scores["documents"], "scores": scores})

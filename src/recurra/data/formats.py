@@ -54,10 +54,12 @@ class Format:
     def __post_init__(self) -> None:
         if self.separator in ("\\t", "tab"):
             object.__setattr__(self, "separator", "\t")
-        if self.rows_per_step < 1:
-            raise DataError(f"rows_per_step must be at least 1, got {self.rows_per_step}")
-        if self.steps_per_quarter is not None and self.steps_per_quarter < 1:
-            raise DataError(f"steps_per_quarter must be at least 1, got {self.steps_per_quarter}")
+        for name, value in (
+            ("rows_per_step", self.rows_per_step),
+            ("steps_per_quarter", self.steps_per_quarter),
+        ):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise DataError(f"{name} must be a whole number of at least 1, got {value!r}")
         if len(self.quote) > 1:
             raise DataError(f"quote must be one character, or '' for none, got {self.quote!r}")
 

@@ -13,8 +13,12 @@ def model_card(config: Mapping[str, Any], model: Model) -> str:
     network = config["network"]
     total = sum(parameter.size for parameter in model.parameters().values())
     lines = [
-        *_head(config, network["cell"], f"{config['task'].capitalize()} with {_a_kind(network)}"),
-        f"{network['num_layers']} layer(s) of {network['hidden_size']} units, pooling `{config['head']['pooling']}`, "
+        *_head(
+            config,
+            network["cell"],
+            f"{config['task'].capitalize().replace('_', ' ')} with {_a_kind(network)}",
+        ),
+        f"{network['num_layers']} layer(s) of {network['hidden_size']} units, {_pooled(config['head']['pooling'])}, "
         f"{total:,} parameters ({total * 4 / 2**20:.2f} MB).",
         "",
         *_USE,
@@ -55,11 +59,19 @@ def expected_lines(config: Mapping[str, Any]) -> list[str]:
             f"- Trained on {seen['sequences']:,} sequences of {seen['least']:,} to {seen['most']:,} steps (median "
             f"{seen['median']:,}); shorter and longer ones are answered all the same, how well was not measured."
         )
+    for unit, whole in (("tokens", "documents"), ("frames", "sequences")):
+        if {unit, whole} <= set(seen):
+            lines.append(f"- Trained on {seen[unit]:,} {unit} in {seen[whole]:,} {whole}.")
     return lines
 
 
-_MAIN = ("accuracy", "subset_accuracy", "r2")
+_SHARES = ("accuracy", "subset_accuracy")
+_MAIN = (*_SHARES, "r2", "perplexity", "nats_per_frame")
 """The score that a card begins with, by task."""
+
+
+def _pooled(pooling: str | None) -> str:
+    return "an answer per step" if pooling is None else f"pooling `{pooling}`"
 
 
 def _score_line(split: str, name: str, value: float, rows: Any) -> str:
@@ -67,7 +79,7 @@ def _score_line(split: str, name: str, value: float, rows: Any) -> str:
     told = f"- {name.replace('_', ' ')} {value:.4f} on the {split} split{chosen}"
     if not isinstance(rows, int) or rows < 1:
         return told
-    if name == "r2":
+    if name not in _SHARES:
         return f"{told} of {rows:,} sequences"
     # Here, since a model is loaded by way of this file, and answers without any metrics.
     from recurra.metrics.shares import share_interval

@@ -112,7 +112,8 @@ class LanguageModel(Learner):
 
         conditions: of a list of texts a label, or a vector, for each: the initial states of every layer become a
             learnt affine map of it (of labels: of their one-hot vectors), whatever `Network(initial_state)` says, and
-            the model then writes and scores under a condition alone. None: a model without.
+            the model then writes and scores under a condition alone. None: a model without, or a corpus that is
+            `Told` its conditions already.
         validation_data: another corpus (with conditions: texts and conditions); else a share `validation` of this
             one is set aside.
         encoder: tokens that were learnt already, such as another model's `encoder_`, of the same `inputs`; None: they
@@ -132,7 +133,7 @@ class LanguageModel(Learner):
         (train, told), (held, held_told) = self._told_corpora(
             corpus, conditions, validation_data, training.seed
         )
-        condition = None if conditions is None else Condition.fit(told, len(told))
+        condition = Condition.fit(told, len(told)) if len(told) else None
         self.network_, self.training_ = network.resolved(), training
         if condition is not None:
             self.network_ = self.network_.replace(initial_state="learnt")
@@ -192,10 +193,10 @@ class LanguageModel(Learner):
         self, corpus: Any, conditions: Any, validation_data: Any, seed: int
     ) -> tuple[tuple[Corpus, Any], tuple[Corpus | None, Any]]:
         """What is trained on and what is held out, each with its conditions (none where there are none)."""
-        if conditions is None:
-            train, held = self._corpora(corpus, validation_data, seed)
+        told = self._given(corpus, conditions)
+        if not isinstance(told, Told):
+            train, held = self._corpora(told, validation_data, seed)
             return (train, ()), (held, ())
-        told = Told.of(self._corpus(corpus), conditions)
         if validation_data is not None:
             texts, others = validation_data
             aside = Told.of(self._corpus(texts), others)
@@ -204,6 +205,13 @@ class LanguageModel(Learner):
         else:
             return (told.corpus, told.conditions), (None, ())
         return (told.corpus, told.conditions), (aside.corpus, aside.conditions)
+
+    def _given(self, corpus: Any, conditions: Any) -> Corpus | Told:
+        """A corpus, told its conditions where there are any."""
+        if isinstance(corpus, Told):
+            return corpus
+        found = self._corpus(corpus)
+        return found if conditions is None else Told.of(found, conditions)
 
     def _share(self) -> float:
         if not 0 <= self.validation < 1:
@@ -279,13 +287,12 @@ class LanguageModel(Learner):
 
     def scores(self, corpus: Any, conditions: Any = None) -> dict[str, Any]:
         """All scores of a corpus, each document read whole: see `LanguageModelPredictor.scores`."""
-        found = self._corpus(corpus)
-        if not isinstance(found.source, tuple) and conditions is None:
-            return score_corpus(self.predictor_, found)
-        if conditions is not None:
-            told = Told.of(found, conditions)
-            found, conditions = told.corpus, told.conditions
-        return dict(self.predictor_.scores(list(found.whole()), conditions))
+        found = self._given(corpus, conditions)
+        if isinstance(found, Told):
+            return dict(self.predictor_.scores(list(found.corpus.whole()), found.conditions))
+        if isinstance(found.source, tuple):
+            return dict(self.predictor_.scores(list(found.whole())))
+        return score_corpus(self.predictor_, found)
 
     def score(self, corpus: Any, targets: Any = None) -> float:
         """Minus the nats per token, so that higher is better; targets: the conditions, if there are any."""
