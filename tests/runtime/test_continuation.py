@@ -115,8 +115,9 @@ def test_what_is_stored_of_it_is_the_language_model(tmp_path):
     np.testing.assert_array_equal(stored.outputs(TEXTS), model.outputs(TEXTS))
 
 
-def test_a_tied_head_is_verified_and_exported_as_any_other(tmp_path):
-    model = writer(hidden_size=6, embedding_size=6, num_layers=1, tied_embedding=True)
+@pytest.mark.parametrize("embedding_size", [6, 4])
+def test_a_tied_head_is_verified_and_exported_as_any_other(embedding_size, tmp_path):
+    model = writer(hidden_size=6, embedding_size=embedding_size, num_layers=1, tied_embedding=True)
     found = verify(model)
     assert found.passed, [check for check in found.checks if not check.passed]
     assert {"recurra = torch.nn", "recurra = ONNX Runtime"} <= {check.name for check in found.checks}

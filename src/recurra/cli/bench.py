@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from recurra.cli import options as o
-from recurra.cli.output import print_json, say
+from recurra.cli.output import print_json, print_table, say
 from recurra.cli.under import Condition
 from recurra.errors import SpecError
 
@@ -33,8 +33,8 @@ def bench(
         str,
         typer.Option(
             "--for",
-            help="For a bundle, what matters: latency, throughput, stream or size of its answers; or generation: "
-            "how quickly a language model writes.",
+            help="For a bundle, what matters: latency, throughput, stream or size of its answers; generation: "
+            "how quickly a language model writes; training: how quickly its architecture learns.",
         ),
     ] = "latency",
     condition: Condition = None,
@@ -122,9 +122,7 @@ def bench(
 
 
 def _show(outcome: Any, measuring: Any) -> None:
-    from rich.console import Console
-
-    Console(width=None if os.isatty(1) else 150).print(measuring.table(outcome))
+    print_table(measuring.table(outcome))
     peaks = ", ".join(f"{outcome.peaks.of(n):.0f} GF/s with {n} thread{'s' if n > 1 else ''}"
                       for n in outcome.peaks.threads if outcome.peaks.of(n))  # fmt: skip
     if peaks:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recurra.cli.output import print_json, say
+from recurra.cli.output import print_json, print_table, say
 from recurra.errors import SpecError, nearest
 
-GENERATION = "generation"
-"""The case of a model that writes."""
+GENERATION, TRAINING = "generation", "training"
+"""The cases of a model that writes, and of training its architecture."""
 
 
 def bench_bundle(
@@ -35,10 +34,14 @@ def bench_bundle(
     from recurra.runtime import load
 
     checked_case(case)
+    if plot is not None and case in (GENERATION, TRAINING):
+        raise SpecError(f"--plot has no effect on --for {case}; leave it out")
     predictor = under(load(target), condition)
     with thread_count(threads or kernels.get_num_threads()):
         if case == GENERATION:
-            _generation(predictor, data, only=only, seconds=seconds, plot=plot, json_output=json_output)
+            _generation(predictor, data, only=only, seconds=seconds, json_output=json_output)
+        elif case == TRAINING:
+            _training(predictor, data, reading, only=only, seconds=seconds, json_output=json_output)
         else:
             _answers(target, predictor, data, reading, case=case, only=only, seconds=seconds, plot=plot,
                      store=store, json_output=json_output)  # fmt: skip
@@ -48,7 +51,7 @@ def checked_case(case: str) -> str:
     """The name of what a bundle is measured for; raises SpecError."""
     from recurra.runtime.bench.models import CASES
 
-    known = (*CASES, GENERATION)
+    known = (*CASES, GENERATION, TRAINING)
     if case not in known:
         raise SpecError(f"--for must be one of {', '.join(known)}, got {case!r}{nearest(case, known)}")
     return case
@@ -84,32 +87,58 @@ def _answers(
 
 
 def _generation(
-    predictor: Any,
-    data: Sequence[str] | None,
-    *,
-    only: Sequence[str],
-    seconds: float,
-    plot: Path | None,
-    json_output: bool,
+    predictor: Any, data: Sequence[str] | None, *, only: Sequence[str], seconds: float, json_output: bool
 ) -> None:
     """How quickly it writes."""
     from recurra.runtime.bench import generation
 
     if data:
         raise SpecError(f"--for generation reads no data, got {data[0]!r}; leave it out")
-    if plot is not None:
-        raise SpecError("--plot has no effect on --for generation; leave it out")
     outcome = generation.bench_generation(predictor, seconds=seconds, only=only, say=say)
+    best = generation.winner(outcome)
+    told = "" if best is None else f"{best['engine']} {best['precision']}, {best['reason']}"
+    _tell(
+        generation.to_json(outcome),
+        json_output,
+        outcome,
+        lambda: _show_case(generation, outcome, GENERATION, told),
+    )
 
-    def show() -> None:
-        print_table(generation.table(outcome))
-        for sentence in generation.sentences(outcome):
-            print(f"note: {sentence}")
-        best = generation.winner(outcome)
-        if best is not None:
-            print(f"for generation: {best['engine']} {best['precision']}, {best['reason']}")
 
-    _tell(generation.to_json(outcome), json_output, outcome, show)
+def _training(
+    predictor: Any,
+    data: Sequence[str] | None,
+    reading: Mapping[str, Any],
+    *,
+    only: Sequence[str],
+    seconds: float,
+    json_output: bool,
+) -> None:
+    """How quickly its architecture is trained."""
+    from recurra.cli.corpora import texts_like_training
+    from recurra.cli.reading import read_like_training
+    from recurra.evaluation import bench as training
+
+    given: tuple[Any, ...] = ()
+    if data and predictor.task == "language_model":
+        given = (texts_like_training(predictor, data, reading),)
+    elif data:
+        dataset = read_like_training(predictor, data, reading)
+        given = (dataset.inputs, dataset.targets, dataset.static)
+    outcome = training.bench_training(predictor, *given, seconds=seconds, only=only, say=say)
+    best = training.winner(outcome)
+    told = f"{best['engine']}, {best['reason']}"
+    _tell(
+        training.to_json(outcome), json_output, outcome, lambda: _show_case(training, outcome, TRAINING, told)
+    )
+
+
+def _show_case(bench: Any, outcome: Any, case: str, winner: str) -> None:
+    print_table(bench.table(outcome))
+    for sentence in bench.sentences(outcome):
+        print(f"note: {sentence}")
+    if winner:
+        print(f"for {case}: {winner}")
 
 
 def _tell(record: Mapping[str, Any], json_output: bool, outcome: Any, show: Callable[[], None]) -> None:
@@ -133,13 +162,6 @@ def _keep(target: str, outcome: Any) -> None:
         add_to_card(target, "Speed", card_lines(outcome))
     except (OSError, StorageError) as error:
         say(f"the figures could not be put on the model card: {error}")
-
-
-def print_table(table: Any) -> None:
-    """On standard output; 150 columns wide where that is no terminal."""
-    from rich.console import Console
-
-    Console(width=None if os.isatty(1) else 150).print(table)
 
 
 def _show(models: Any, outcome: Any, best: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from typing import Any
 
@@ -40,3 +41,10 @@ def finite(value: Any) -> Any:
 def progress_kind(*, json_output: bool) -> str:
     """A bar on a terminal, plain lines elsewhere."""
     return "bar" if sys.stderr.isatty() and not json_output else "lines"
+
+
+def print_table(table: Any) -> None:
+    """On standard output; 150 columns wide where that is no terminal."""
+    from rich.console import Console
+
+    Console(width=None if os.isatty(1) else 150).print(table)

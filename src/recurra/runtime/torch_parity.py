@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -74,25 +75,31 @@ def _stack_of(predictor: Predictor, node: Recur) -> Any:
 def _answer(predictor: Predictor, stack: Any, one: Ragged, static: Array | None) -> Any:
     import torch
 
-    node: Recur = predictor.model.node(Recur)
-    start = _start(predictor, node)
+    recur: Recur = predictor.model.node(Recur)
+    start = _start(predictor, recur)
     if int(one.offsets[-1]):
         y, final = stack(_entered(predictor, one), start)
     else:
-        y, final = torch.zeros(0, node.width), start
-    hidden = final[0] if node.has_cells else final
+        y, final = torch.zeros(0, recur.width), start
+    hidden = final[0] if recur.has_cells else final
     if predictor.head.pooling is None:
         pooled = y
     else:
-        pooled = _pooled(predictor, y, hidden[-node.network.directions :].reshape(-1))
+        pooled = _pooled(predictor, y, hidden[-recur.network.directions :].reshape(-1))
     if static is not None:
         pooled = torch.cat([pooled, torch.from_numpy(np.array(static))])
-    head = next(node for node in predictor.model.nodes if isinstance(node, (Dense, TiedDense, AdaptiveDense)))
-    if isinstance(head, AdaptiveDense):
-        return adaptive_in_torch(head, lambda part: _tensor(predictor, f"{head.name}.{part}"), pooled)
-    return torch.nn.functional.linear(
-        pooled, _tensor(predictor, head.matrix), _tensor(predictor, f"{head.name}.bias")
-    )
+    for node in predictor.model.nodes:
+        # A tied head may stand behind a linear layer of its own.
+        if isinstance(node, (Dense, TiedDense)):
+            weight, bias = _tensor(predictor, node.matrix), _tensor(predictor, f"{node.name}.bias")
+            pooled = torch.nn.functional.linear(pooled, weight, bias)
+        elif isinstance(node, AdaptiveDense):
+            return adaptive_in_torch(node, partial(_part, predictor, node), pooled)
+    return pooled
+
+
+def _part(predictor: Predictor, node: AdaptiveDense, name: str) -> Any:
+    return _tensor(predictor, f"{node.name}.{name}")
 
 
 def _start(predictor: Predictor, node: Recur) -> Any:

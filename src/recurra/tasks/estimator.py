@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -235,6 +236,12 @@ class SequenceEstimator(Learner):
             device=self.device_,
             precision=training.precision,
         )
+
+    def lesson(self, train: Examples, training: Training) -> SupervisedProblem:
+        """What training this architecture on encoded sequences hands to the loop: fresh weights, no validation."""
+        made = copy(self)
+        made._prepare(self.network_, training, train, train)
+        return made._problem(train, train, training, (), None)
 
     def _initial(self, training: Training) -> dict[str, Array]:
         """Starting values: drawn, or those of the pretrained model where it has them."""

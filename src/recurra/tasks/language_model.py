@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -259,6 +260,13 @@ class LanguageModel(Learner):
             notes=self._told(tokens),
             device=self.device_,
         )
+
+    def lesson(self, tokens: TokenFile, training: Training) -> LanguageProblem:
+        """What training this architecture on encoded text hands to the loop: fresh weights, no validation."""
+        made = copy(self)
+        made.model_ = build_model(self.network_, self.encoder_, self.head_)
+        made.training_, made.device_ = training, resolve_device(training.device)
+        return made._problem(tokens, None, training)
 
     def _told(self, tokens: TokenFile) -> tuple[str, ...]:
         name = self.encoder_.spec.name

@@ -125,6 +125,11 @@ class Learner(Configured, ABC):
                 f"{path} holds {predictor.precision} weights, which predict and stream but are not trained on; "
                 "load it with recurra.load, or the float32 model here"
             )
+        return cls.from_predictor(predictor)
+
+    @classmethod
+    def from_predictor(cls, predictor: Predictor) -> Self:
+        """The estimator behind what a bundle in float32 gave, to go on with."""
         made = cls._from_predictor(predictor)
         made.network_, made.encoder_, made.head_ = predictor.network, predictor.encoder, predictor.head
         made.target_, made.parameters_ = predictor.target, dict(predictor.parameters)

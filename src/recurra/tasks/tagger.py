@@ -75,6 +75,7 @@ class Tagger(SequenceEstimator):
     text_unit = "tokens"
     parts = (*SequenceEstimator.parts, "tags")
     pooling = None
+    _vectors: Vectors | None = None
     _estimator_type: ClassVar[str] = "tagger"
     _problem_class: ClassVar[type[SupervisedProblem]] = StepProblem
 

@@ -99,7 +99,7 @@ class Loop:
     def _epoch(self, watch: Watch) -> str | None:
         steps, state = self.steps(), self.state
         while state.step < len(steps):
-            self._step(steps[state.step], len(steps))
+            self.take(steps[state.step], len(steps))
             watch("step")
             stop = self._stop_asked() if state.step < len(steps) else None
             if stop is not None:
@@ -115,8 +115,8 @@ class Loop:
         limit = self.training.max_seconds
         return "max_seconds" if limit is not None and self.seconds() >= limit else None
 
-    def _step(self, batches: Sequence[IndexArray], steps: int) -> None:
-        """Do one window of one step: gradients, norms, clipping, update; skip it if it is not finite."""
+    def take(self, batches: Sequence[IndexArray], steps: int) -> None:
+        """Do one window of one of `steps` steps: gradients, norms, clipping, update; skip it if it is not finite."""
         state, training = self.state, self.training
         windows = max(self.problem.windows(index) for index in batches)
         seed = mixed_seed(training.seed, state.epoch, state.step)

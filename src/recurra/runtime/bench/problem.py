@@ -80,4 +80,5 @@ def _weights(case: Case, width: int, random: np.random.Generator) -> RecurWeight
 
 def _subnormal(values: np.ndarray) -> np.ndarray:
     """Numbers of these signs, far below the least normal one."""
-    return np.copysign(np.float32(1e-40), values)
+    made: np.ndarray = np.copysign(np.float32(1e-40), values)
+    return made

@@ -58,35 +58,36 @@ def torch_for(predictor: Predictor) -> Any:
 def in_float32(predictor: Predictor) -> tuple[Any, Any]:
     """torch, and the network with the model's weights; raises LeftOutError."""
     torch = torch_for(predictor)
-    return torch, _network(torch, predictor)
+    return torch, network(torch, predictor).eval()
 
 
-def _network(torch: Any, predictor: Predictor) -> Any:
-    network = program().network(torch, description(predictor))
-    network.load_state_dict(weights_of(torch, predictor, network))
-    return network.eval()
+def network(torch: Any, predictor: Predictor, reading: str = "") -> Any:
+    """The network with the model's weights; reading: "padded" or "packed" (see the start program), as usual if ""."""
+    made = program().network(torch, description(predictor), reading)
+    made.load_state_dict(weights_of(torch, predictor, made))
+    return made
 
 
 def _contender(torch: Any, predictor: Predictor, place: Path, feed: Path, precision: str) -> Contender:
-    network = _network(torch, predictor)
+    made = network(torch, predictor).eval()
     if precision == "int8":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecated, and still what torch has for recurrences
             try:
-                network = program().in_int8(torch, network)
+                made = program().in_int8(torch, made)
             except (ImportError, AttributeError):
                 raise LeftOutError("this torch has no torch.ao.quantization any more") from None
     file, facts = place / f"torch-{precision}.pt", place / "torch.json"
-    torch.save(network.state_dict(), file)
+    torch.save(made.state_dict(), file)
     facts.write_text(json.dumps(description(predictor)))
-    walk = None if predictor.network.bidirectional else partial(_walk, torch, predictor, network)
+    walk = None if predictor.network.bidirectional else partial(_walk, torch, predictor, made)
     threads = str(kernels.get_num_threads())
     return Contender(
         engine="torch",
         precision=precision,
-        batch=partial(_batch, torch, predictor, network),
+        batch=partial(_batch, torch, predictor, made),
         walk=walk,
-        decided=partial(_decided, torch, predictor, network) if tags_decided(predictor) else None,
+        decided=partial(_decided, torch, predictor, made) if tags_decided(predictor) else None,
         file_bytes=file.stat().st_size + encoder_bytes(predictor),
         start=(start_program(PROGRAM), str(facts), str(file), precision, str(feed), threads),
     )
@@ -122,6 +123,7 @@ def description(predictor: Predictor) -> dict[str, Any]:
         "pooling": predictor.head.pooling,
         "static": 0 if predictor.head.static is None else len(predictor.head.static.names),
         "outputs": predictor.head.outputs,
+        "tied": net.tied_embedding,
     }  # fmt: skip
 
 
@@ -150,9 +152,10 @@ def weights_of(torch: Any, predictor: Predictor, network: Any) -> dict[str, Any]
     """Our parameters by the names of the network."""
     ours = dict(predictor.parameters)
     node, first = predictor.model.node(Recur).name, predictor.model.nodes[0]
-    head = next(each for each in predictor.model.nodes[::-1] if isinstance(each, (Dense, TiedDense)))
+    *before, head = [each for each in predictor.model.nodes if isinstance(each, (Dense, TiedDense))]
     named = {f"tables.{i}.weight": table for i, table in enumerate(_tables(predictor).values())}
-    named |= {"head.weight": ours[head.matrix], "head.bias": ours[f"{head.name}.bias"]}
+    for name, linear in (("head", head), *(("project", each) for each in before)):
+        named |= {f"{name}.weight": ours[linear.matrix], f"{name}.bias": ours[f"{linear.name}.bias"]}
     if predictor.head.pooling == "attention":
         named |= {f"score.{part}": ours[f"pool.{part}"] for part in ("weight", "bias")}
         named["query.weight"] = ours["pool.query"]
@@ -162,11 +165,20 @@ def weights_of(torch: Any, predictor: Predictor, network: Any) -> dict[str, Any]
         if name.startswith("reader.") and isinstance(first, Spell):
             named[name] = ours[f"{first.reader.name}.{name.removeprefix('reader.')}"]
         elif name.startswith("stack."):
-            named[name] = ours[f"{node}.{name.removeprefix('stack.')}"]
+            named[name] = ours[f"{node}.{_of_stack(name)}"]
         elif name in ("h0", "c0"):
             places = predictor.model.node(Recur).places()
             named[name] = np.stack([ours[f"{node}.{name}_{place.suffix}"] for place in places])
     return {name: torch.from_numpy(np.array(value)) for name, value in named.items()}
+
+
+def _of_stack(name: str) -> str:
+    """Our name of a parameter of the stack, which is one module, or one module for each layer and direction."""
+    _, *place, parameter = name.split(".")
+    if not place:
+        return parameter
+    level, direction = place
+    return parameter.replace("_l0", f"_l{level}") + ("_reverse" if direction == "1" else "")
 
 
 def _batch(torch: Any, predictor: Predictor, network: Any, probe: Probe) -> Answering:

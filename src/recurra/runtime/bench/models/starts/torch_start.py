@@ -7,14 +7,21 @@ lengths; a bidirectional stack reads a packed sequence, without which its backwa
 import json
 import sys
 import warnings
+from functools import partial
 from typing import Any
 
 
-def network(torch: Any, shape: dict[str, Any]) -> Any:
-    """The module for a description; its inputs have the names that the ONNX graphs give them."""
+def network(torch: Any, shape: dict[str, Any], reading: str = "") -> Any:
+    """The module for a description; its inputs have the names that the ONNX graphs give them.
+
+    reading: "packed" sequences, or "padded" ones, of which a backward direction reads the rows turned round; as above
+    where it is left out.
+    """
     nn = torch.nn
     both = 2 if shape["bidirectional"] else 1
     width, places = shape["hidden"] * both, shape["layers"] * both
+    packing = reading == "packed" or (both == 2 and not reading)
+    turning = both == 2 and reading == "padded"
 
     class Network(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -22,13 +29,24 @@ def network(torch: Any, shape: dict[str, Any]) -> Any:
             self.tables = nn.ModuleList(nn.Embedding(*size) for size in shape["tables"].values())
             kinds = {"lstm": nn.LSTM, "gru": nn.GRU}
             extra = {"nonlinearity": "relu"} if shape["cell"] == "rnn_relu" else {}
-            self.stack = kinds.get(shape["cell"], nn.RNN)(
-                shape["inputs"], shape["hidden"], shape["layers"], batch_first=True,
-                bidirectional=shape["bidirectional"], **extra,
-            )  # fmt: skip
+            kind = partial(kinds.get(shape["cell"], nn.RNN), batch_first=True, **extra)
+            if turning:
+                sizes = [shape["inputs"]] + [width] * (shape["layers"] - 1)
+                self.stack = nn.ModuleList(
+                    nn.ModuleList(kind(size, shape["hidden"]) for _ in range(2)) for size in sizes
+                )
+            else:
+                self.stack = kind(shape["inputs"], shape["hidden"], shape["layers"], bidirectional=both == 2)
             if shape["pooling"] == "attention":
                 self.score, self.query = nn.Linear(width, width), nn.Linear(width, 1, bias=False)
             self.head = nn.Linear(width + shape["static"], shape["outputs"])
+            self.project = None
+            if shape["tied"]:
+                (table,) = self.tables
+                if table.embedding_dim != width:
+                    self.project = nn.Linear(width, table.embedding_dim)
+                self.head = nn.Linear(table.embedding_dim, shape["outputs"])
+                self.head.weight = table.weight
             if shape["spelt"]:
                 letters, size, units = shape["spelt"]
                 self.letters = nn.Embedding(letters, size)
@@ -50,11 +68,14 @@ def network(torch: Any, shape: dict[str, Any]) -> Any:
             if "lengths" in feed:
                 counts = counts * (torch.arange(counts.shape[1]) < feed["lengths"][:, None])
             flat, rows = counts.reshape(-1), letters.reshape(-1, letters.shape[-1])
-            packed = nn.utils.rnn.pack_padded_sequence(
-                self.letters(rows), flat.clamp(min=1), batch_first=True, enforce_sorted=False
-            )
-            hidden = self.reader(packed)[1][0]
-            final = torch.cat([hidden[0], hidden[1]], dim=-1) * (flat > 0)[:, None]
+            real = flat > 0
+            final = self.letters.weight.new_zeros(len(flat), 2 * shape["spelt"][2])
+            if real.any():
+                packed = nn.utils.rnn.pack_padded_sequence(
+                    self.letters(rows[real]), flat[real], batch_first=True, enforce_sorted=False
+                )
+                hidden = self.reader(packed)[1][0]
+                final[real] = torch.cat([hidden[0], hidden[1]], dim=-1)
             return final.reshape(*counts.shape, -1)
 
         def begun(self, rows: int) -> Any:
@@ -65,19 +86,45 @@ def network(torch: Any, shape: dict[str, Any]) -> Any:
             return tuple(states) if len(states) == 2 else states[0]
 
         def forward(self, feed: dict[str, Any]) -> Any:
-            x, lengths = self.entered(feed), feed["lengths"]
-            if shape["bidirectional"]:
-                packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-                y, last = self.stack(packed, self.begun(len(x)))
-                y = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0]
-                hidden = last[0] if shape["cell"] == "lstm" else last
-                final = torch.cat([hidden[-2], hidden[-1]], dim=-1)
-            else:
-                y, last = self.stack(x, self.begun(len(x)))
-                final = y[torch.arange(len(x)), lengths - 1]
+            lengths = feed["lengths"]
+            y, final = self.read(self.entered(feed), lengths)
             if shape["pooling"] is None:
-                return self.head(y)
+                return self.answered(y, feed)
             return self.answered(self.pooled(y, final, lengths), feed)
+
+        def read(self, x: Any, lengths: Any) -> Any:
+            """What leaves the layers at every step, and after the last one of each row."""
+            if turning:
+                return self.read_turned(x, lengths)
+            if not packing:
+                y, _ = self.stack(x, self.begun(len(x)))
+                return y, y[torch.arange(len(x)), lengths - 1]
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            y, last = self.stack(packed, self.begun(len(x)))
+            y = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0]
+            hidden = last[0] if shape["cell"] == "lstm" else last
+            return y, torch.cat([*hidden[-both:]], dim=-1)
+
+        def read_turned(self, x: Any, lengths: Any) -> Any:
+            """As `read`, each direction by itself: the backward one over rows that are turned round and back."""
+            time = torch.arange(x.shape[1])[None, :]
+            turned = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)[:, :, None]
+            starts = self.begun(len(x))
+            for level, (onward, backward) in enumerate(self.stack):
+                begin = [self.begun_at(starts, 2 * level + place) for place in range(2)]
+                ahead = onward(x, begin[0])[0]
+                back = backward(x.gather(1, turned.expand(-1, -1, x.shape[2])), begin[1])[0]
+                x = torch.cat([ahead, back.gather(1, turned.expand(-1, -1, back.shape[2]))], dim=-1)
+            return x, torch.cat(
+                [ahead[torch.arange(len(x)), lengths - 1], x[:, 0, shape["hidden"] :]], dim=-1
+            )
+
+        def begun_at(self, starts: Any, place: int) -> Any:
+            """The initial state of one layer and direction."""
+            if starts is None:
+                return None
+            cut = slice(place, place + 1)
+            return tuple(part[cut] for part in starts) if isinstance(starts, tuple) else starts[cut]
 
         def pooled(self, y: Any, final: Any, lengths: Any) -> Any:
             real = (torch.arange(y.shape[1]) < lengths[:, None])[:, :, None]
@@ -91,7 +138,8 @@ def network(torch: Any, shape: dict[str, Any]) -> Any:
             return (torch.softmax(scores, dim=1) * y).sum(dim=1)
 
         def answered(self, pooled: Any, feed: dict[str, Any]) -> Any:
-            return self.head(torch.cat([pooled, feed["static"]], dim=1) if shape["static"] else pooled)
+            joined = torch.cat([pooled, feed["static"]], dim=1) if shape["static"] else pooled
+            return self.head(joined if self.project is None else self.project(joined))
 
         def step(self, feed: dict[str, Any], held: Any) -> Any:
             state, gathered, count = (self.begun(1), None, 0) if held is None else held
