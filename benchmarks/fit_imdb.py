@@ -1,10 +1,10 @@
-"""One epoch of `fit` on reviews against the same model and batches written the usual way; where fit's time goes.
+"""Where the time of one epoch of `fit` on reviews goes.
 
     python benchmarks/fit_imdb.py ../shared/data/imdb_10k/aclImdb_id_lt_2500.tar.gz
 
-First the losses of both are compared over the first steps (without dropout, which both draw differently). Then
-`fit` runs for one epoch, then the usual loops over the same batches, then `fit` again. What is compared is the
-training itself: from the first batch to the last step; reading, tokenising and scoring stand in the table.
+`fit` runs for one epoch, twice, then once more on the watch: from the first batch to the last step for the seconds of
+the epoch; reading, tokenising and scoring stand in the table. `recurra bench MODEL DATA --for training` sets training
+steps beside the usual loops in torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 import warnings
 from importlib import import_module
@@ -22,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from stopwatch import Stopwatch
-from usual_way import WAYS, usual_loop
 
 import recurra as rc
 from recurra import kernels
@@ -30,81 +28,44 @@ from recurra.runtime.bench.peak import Peaks
 from recurra.tasks import problem as tasks_problem
 from recurra.training import fitting
 from recurra.training import loop as training_loop
-from recurra.training.batches import steps_of_epoch
 from recurra.training.callbacks import Callback
-
-TOLERANCE = 1e-4
-"""Largest relative difference of the losses of the first steps."""
 
 
 class Marks(Callback):
-    """Losses, and the time from the beginning to the last step."""
+    """Steps, and the time from the beginning to the last of them."""
 
-    def __init__(self, most: int | None = None) -> None:
-        self.most, self.losses = most, []
-        self.begin = self.last = 0.0
+    def __init__(self) -> None:
+        self.begin, self.last, self.steps = 0.0, 0.0, 0
 
     def on_begin(self, event: Any) -> None:
         self.begin = time.perf_counter()
 
     def on_step(self, event: Any) -> bool:
         self.last = time.perf_counter()
-        self.losses.append(event.loss)
-        return self.most is not None and len(self.losses) >= self.most
+        self.steps += 1
+        return False
 
 
 class Reviews(rc.Classifier):
-    """A classifier that keeps the problem it learns, for the others to learn as well."""
+    """A classifier that keeps the problem it learns, to count what is in it."""
 
     def _problem(self, *args: Any) -> Any:
         self.problem_ = super()._problem(*args)
         return self.problem_
 
 
-def fitted(args: Any, dropout: float, data: Any, most: int | None = None) -> tuple[Reviews, Marks, float]:
+def fitted(args: Any, data: Any) -> tuple[Reviews, Marks, float]:
     """The classifier after one epoch, its marks, and the seconds of the whole `fit`."""
-    network = rc.Network(cell=args.cell, hidden_size=args.hidden_size, bidirectional=True, dropout=dropout)
+    network = rc.Network(
+        cell=args.cell, hidden_size=args.hidden_size, bidirectional=True, dropout=args.dropout
+    )
     training = rc.Training(epochs=1, batch_size=args.batch_size, sequence_length=args.sequence_length)
-    made, marks = Reviews(network, training, rc.Words(min_count=2)), Marks(most)
+    made, marks = Reviews(network, training, rc.Words(min_count=2)), Marks()
     begin = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made.fit(data, callbacks=[marks])
     return made, marks, time.perf_counter() - begin
-
-
-def batches_of(made: Reviews) -> list[np.ndarray]:
-    """The batches of the first epoch."""
-    training = made.training_
-    steps = steps_of_epoch(made.problem_.lengths, batch_size=training.batch_size, seed=training.seed, epoch=0)
-    return [index for step in steps for index in step]
-
-
-def compare(args: Any, data: Any) -> dict[str, float]:
-    """Relative difference of the losses of the first steps, by way; ends the run where the right ways differ."""
-    made, marks, _ = fitted(args, 0.0, data, most=args.check_steps)
-    gaps = {}
-    for way in WAYS:
-        loop = usual_loop(made.problem_, made.training_, layers=2, dropout=0.0, way=way)
-        losses = [loop.step(index) for index in batches_of(made)[: args.check_steps]]
-        gaps[way] = max(abs(a / b - 1) for a, b in zip(marks.losses, losses, strict=True))
-        if way != "padded-first" and not gaps[way] <= TOLERANCE:
-            sys.exit(f"{way}: the losses of the first steps differ by {gaps[way]:.1e}: nothing is timed")
-    return gaps
-
-
-def usual_epoch(args: Any, made: Reviews, way: str) -> dict[str, Any]:
-    """Seconds of an epoch the usual way; with --peer-steps of the first ones, scaled up by tokens."""
-    loop = usual_loop(made.problem_, made.training_, layers=2, dropout=args.dropout, way=way)
-    batches = batches_of(made)
-    chosen = batches[: args.peer_steps]
-    loop.step(batches[-1])  # what happens once only
-    begin = time.perf_counter()
-    for index in chosen:
-        loop.step(index)
-    seconds = time.perf_counter() - begin
-    tokens = [sum(made.problem_.lengths[index].sum() for index in part) for part in (batches, chosen)]
-    return {"seconds": seconds * float(tokens[0] / tokens[1]), "steps": len(chosen), "of": len(batches)}
 
 
 # ---- where the time goes -----------------------------------------------------------------------------------------
@@ -152,7 +113,7 @@ def breakdown(args: Any, data: Any) -> tuple[list[tuple[str, float, int]], float
     watch, spots = Stopwatch(closed={SCORED}), places()
     begin = time.perf_counter()
     with watch.watching(spots):
-        fitted(args, args.dropout, data)
+        fitted(args, data)
     seconds = time.perf_counter() - begin
     rows = [(name, watch.seconds[name], watch.calls[name]) for name in spots if watch.calls[name]]
     return sorted(rows, key=lambda row: -row[1]), seconds
@@ -171,10 +132,6 @@ def options() -> Any:
     parser.add_argument("--sequence-length", type=int, default=400)
     parser.add_argument("--dropout", type=float, default=0.3)
     parser.add_argument("--sequences", type=int, help="only so many of the training split")
-    parser.add_argument("--check-steps", type=int, default=4)
-    parser.add_argument(
-        "--peer-steps", type=int, help="time so many steps of the usual ways, scaled up by tokens"
-    )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -193,23 +150,17 @@ def measure(args: Any) -> dict[str, Any]:
     data, peaks = training_split(args), Peaks([kernels.get_num_threads()])
     load = os.getloadavg()[0]
     peaks.measure()
-    gaps = compare(args, data)
-    made, first, whole = fitted(args, args.dropout, data)
-    usual = {way: usual_epoch(args, made, way) for way in WAYS}
-    _, second, _ = fitted(args, args.dropout, data)
+    made, first, whole = fitted(args, data)
+    _, second, _ = fitted(args, data)
     peaks.measure()
     ours = sorted((first.last - first.begin, second.last - second.begin))
     rows, watched = breakdown(args, data)
     return {
         "sequences": len(made.problem_.lengths),
         "tokens": int(made.problem_.lengths.sum()),
-        "steps": len(first.losses),
-        "differences": gaps,
-        "tolerance": TOLERANCE,
+        "steps": first.steps,
         "epoch_seconds": ours,
         "fit_seconds": whole,
-        "usual": usual,
-        "ratios": {way: found["seconds"] / ours[-1] for way, found in usual.items()},
         "breakdown": [{"part": name, "seconds": s, "calls": calls} for name, s, calls in rows],
         "watched_seconds": watched,
         "engine": kernels.engine(),
@@ -225,12 +176,6 @@ def show(found: dict[str, Any]) -> None:
           f"{found['load'][0]:.1f} before, {found['load'][1]:.1f} after")  # fmt: skip
     print(f"fit, one epoch of training: {low:.2f} and {high:.2f} s; the whole of fit, with tokenising and scoring: "
           f"{found['fit_seconds']:.2f} s")  # fmt: skip
-    for way, usual in found["usual"].items():
-        scaled = (
-            "" if usual["steps"] == usual["of"] else f", {usual['steps']} of {usual['of']} steps, scaled up"
-        )
-        print(f"{way:<13} {usual['seconds']:8.2f} s  {found['ratios'][way]:5.1f} times ours{scaled}; "
-              f"losses of the first steps differ by {found['differences'][way]:.0e}")  # fmt: skip
     print(f"\nwhere one fit of {found['watched_seconds']:.2f} s goes")
     for row in found["breakdown"]:
         share = row["seconds"] / found["watched_seconds"]

@@ -13,9 +13,8 @@ from contracts.models import LABELS, TEXTS
 from recurra.cli import shipping
 from recurra.cli.output import finite
 from recurra.data.dataset import Dataset
-from recurra.runtime.bench.models import run as running
-from recurra.runtime.bench.models import workload as loads
 from recurra.runtime.store import load_predictor, save_predictor
+from runtime.quick_bench import few_and_short, without_programs, without_starts
 from runtime.streaming import model_of, words
 from shared import require
 
@@ -27,12 +26,8 @@ def shipped(tmp_path_factory):
     save_predictor(model_of(words(), "mean", hidden_size=32), folder, training={}, scores={}, data={})
     texts = [text for text in TEXTS if text]
     labels = [label for text, label in zip(TEXTS, LABELS, strict=True) if text]
-    with (
-        mock.patch.object(running, "cold_starts", return_value=({}, [])),
-        mock.patch.object(running, "TURN", 0.001),
-        mock.patch.object(loads, "VARIANTS", {1: 2}),
-        mock.patch.object(shipping, "SECONDS", 0.0),
-    ):
+    brief = mock.patch.object(shipping, "SECONDS", 0.0)
+    with few_and_short(), without_starts(), without_programs(), brief:
         return shipping.ship(folder, Dataset(inputs=texts, targets=labels))
 
 

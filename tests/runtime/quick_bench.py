@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from unittest import mock
 
+from recurra.runtime.bench.engines.engine import LeftOutError
+from recurra.runtime.bench.models import cold, torch_exported
 from recurra.runtime.bench.models import run as running
 from recurra.runtime.bench.models import workload as loads
+from recurra.runtime.bench.models.contender import Contender
 
 
 @contextmanager
@@ -16,7 +19,7 @@ def few_and_short() -> Iterator[None]:
     with (
         mock.patch.object(loads, "VARIANTS", {1: 2, 8: 1}),
         mock.patch.object(loads, "MADE", (2, 12)),
-        mock.patch.object(running, "TURN", 0.001),
+        mock.patch.multiple(running, TURN=0.001, REST=0.0, gc=mock.Mock()),
     ):
         yield
 
@@ -26,3 +29,18 @@ def without_starts() -> Iterator[None]:
     """Fresh processes are left out."""
     with mock.patch.object(running, "cold_starts", return_value=({}, [])):
         yield
+
+
+@contextmanager
+def without_programs() -> Iterator[None]:
+    """No program of torch.export, which take seconds to trace; test_torch_export compares their answers."""
+    with mock.patch.object(torch_exported, "contenders", side_effect=LeftOutError("tested elsewhere")):
+        yield
+
+
+def start_once(contenders: Sequence[Contender]) -> None:
+    """Start each in a fresh process and let it answer; raises where one does not."""
+    for each in contenders:
+        ms, megabytes = cold._start(each)
+        assert 20 < ms < 60_000
+        assert 10 < megabytes < 2000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -158,6 +159,7 @@ def test_engines_take_turns_and_each_gives_its_median(monkeypatch):
 
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(timing.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(timing, "gc", mock.Mock())
     found = timing.interleaved({name: run(name) for name in costs}, seconds=3.0)
     assert {name: each.median for name, each in found.items()} == pytest.approx(costs)
     assert {name: each.fastest for name, each in found.items()} == pytest.approx(costs)

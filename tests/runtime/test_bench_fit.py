@@ -1,4 +1,4 @@
-"""The benchmark of fit: its stopwatch, and that what it compares is the same model on the same batches."""
+"""The benchmark of fit: its stopwatch, and where it says that the time goes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_error_leaves_the_watch_in_order(stopwatch):
 
 
 @pytest.mark.slow
-def test_the_usual_ways_begin_with_our_losses(tmp_path):
+def test_the_parts_of_an_epoch_of_fit_are_told(tmp_path):
     pytest.importorskip("torch")
     words = ["good", "bad", "fine", "dull", "plot", "cast", "scene", "end"]
     with (tmp_path / "reviews.csv").open("w", newline="") as file:
@@ -83,9 +83,7 @@ def test_the_usual_ways_begin_with_our_losses(tmp_path):
                "--batch-size", "8", "--json"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     record = json.loads(done.stdout)
-    gaps = record["differences"]
-    assert max(gaps["packed"], gaps["padded"]) <= record["tolerance"] < gaps["padded-first"]
-    assert record["steps"] == record["usual"]["packed"]["steps"] == 4
+    assert record["steps"] == 4
     parts = {row["part"] for row in record["breakdown"]}
     assert {"tokenising", "rest of the loop", "scoring of the validation split"} <= parts
     assert sum(row["seconds"] for row in record["breakdown"]) <= record["watched_seconds"]

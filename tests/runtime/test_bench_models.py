@@ -12,14 +12,22 @@ import pytest
 from contracts.models import TEXTS, predictor
 from recurra.cli.app import run
 from recurra.errors import DataError, SpecError
-from recurra.runtime.bench.models import CASES, bench_model, onnx_session, ours, table, to_json, winner
+from recurra.runtime.bench.models import (
+    CASES,
+    bench_model,
+    onnx_session,
+    ours,
+    table,
+    to_json,
+    winner,
+)
 from recurra.runtime.bench.models import workload as loads
 from recurra.runtime.bench.models.cold import cold_starts, write_inputs
 from recurra.runtime.bench.models.outcome import STREAM, Outcome, Row
 from recurra.runtime.bench.models.torch_eager import contenders as torch_contenders
 from recurra.runtime.store import save_predictor
 from recurra.spec import Network
-from runtime.quick_bench import few_and_short, without_starts
+from runtime.quick_bench import few_and_short, start_once, without_programs, without_starts
 from runtime.streaming import model_of, numbers, plain_signal, words
 from shared import require
 
@@ -47,6 +55,13 @@ def _small():
 def no_starts():
     """Fresh processes are left out: most tests are about other things."""
     with without_starts():
+        yield
+
+
+@pytest.fixture
+def no_programs():
+    """No program of torch.export takes part."""
+    with without_programs():
         yield
 
 
@@ -82,20 +97,28 @@ def outcome(*rows):
     ("cell", "pooling"),
     [("lstm", "last"), ("lstm", "mean"), ("lstm", "attention"), ("gru", "max"), ("rnn_relu", "attention")],
 )
-def test_every_engine_computes_the_same_model(cell, pooling, no_starts):
+def test_every_engine_computes_the_same_model(cell, pooling, no_starts, no_programs):
     require("torch", find_spec("torch") is not None, "pip install 'recurra[train]'")
     require("onnxruntime", find_spec("onnxruntime") is not None, "pip install 'recurra[onnx]'")
     model = model_of(plain_signal(), pooling, static=True, cell=cell, initial_state="learnt")
     data = [numbers(length, length) for length in (5, 1, 0, 9)]
     found = bench_model(model, data, np.zeros((4, 2)), seconds=0.0, only=["float32"])
     assert not found.unequal
-    assert {each.engine for each in found.rows} == {"recurra", "onnxruntime", "torch", "torch-export"}
+    assert {each.engine for each in found.rows} == {"recurra", "onnxruntime", "torch"}
     assert {each.batch for each in found.rows} == {1, 8, STREAM}
     assert found.lengths == (1, 5.0, 9)
     assert all(each.p50_ms > 0 and each.p99_ms >= each.p50_ms for each in found.rows)
 
 
-def test_a_bidirectional_model_of_text_has_no_stream_and_says_so(no_starts):
+def test_a_program_computes_the_same_model(no_starts):
+    require("torch", find_spec("torch") is not None, "pip install 'recurra[train]'")
+    model = model_of(plain_signal(), "attention", static=True, num_layers=1)
+    found = bench_model(model, seconds=0.0, only=["torch-export"])
+    assert not found.unequal
+    assert {(each.engine, each.batch) for each in found.rows} == {("torch-export", n) for n in (1, 8, STREAM)}
+
+
+def test_a_bidirectional_model_of_text_has_no_stream_and_says_so(no_starts, no_programs):
     found = bench_model(model_of(words(), bidirectional=True), seconds=0.0)
     assert STREAM not in {each.batch for each in found.rows}
     assert found.made
@@ -112,7 +135,7 @@ def test_an_engine_that_answers_otherwise_is_named_and_not_timed(no_starts):
     assert any("recurra int8 differs by" in note and "is not timed" in note for note in found.notes)
 
 
-def test_a_float32_engine_that_answers_otherwise_is_exit_code_1(no_starts, tmp_path, capsys):
+def test_a_float32_engine_that_answers_otherwise_is_exit_code_1(no_starts, no_programs, tmp_path, capsys):
     require("onnxruntime", find_spec("onnxruntime") is not None, "pip install 'recurra[onnx]'")
     save_predictor(model_of(plain_signal(), cell="gru"), tmp_path / "m", training={}, scores={}, data={})
     real = onnx_session._batch
@@ -141,9 +164,9 @@ def test_torch_starts_and_answers_in_a_fresh_process(tmp_path):
     require("torch", find_spec("torch") is not None, "pip install 'recurra[train]'")
     model = model_of(words(), "max", bidirectional=True)
     inputs = write_inputs(model, loads.workload(model), tmp_path)
-    found, notes = cold_starts(list(torch_contenders(model, tmp_path, inputs[1]))[1:], 0.0)
-    assert not notes
-    assert list(found) == ["torch int8"]
+    int8 = list(torch_contenders(model, tmp_path, inputs[1]))[1]
+    assert int8.name == "torch int8"
+    start_once([int8])
 
 
 def test_a_start_that_fails_is_a_note(tmp_path):

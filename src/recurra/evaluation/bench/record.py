@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from recurra.evaluation.bench.outcome import Outcome
+from recurra.runtime.bench.models.record import outcome_record
 
 
 def winner(outcome: Outcome) -> dict[str, Any]:
@@ -20,23 +20,16 @@ def winner(outcome: Outcome) -> dict[str, Any]:
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
     """The record that `--json` prints."""
-    return {
-        "rows": [dataclasses.asdict(row) for row in outcome.rows],
-        "winner": winner(outcome),
-        "checks": [
-            {"name": name, "difference": found, "tolerance": outcome.tolerance}
-            for name, found in outcome.differences.items()
-        ],
-        "unit": outcome.unit,
-        "steps": outcome.steps,
-        "sequences": outcome.sequences,
-        "tokens": outcome.tokens,
-        "made": outcome.made,
-        "threads": outcome.threads,
-        "notes": list(outcome.notes),
-        "unequal": list(outcome.unequal),
-        "seconds": round(outcome.seconds, 1),
-    }
+    return outcome_record(
+        outcome,
+        winner(outcome),
+        dict.fromkeys(outcome.differences, outcome.tolerance),
+        unit=outcome.unit,
+        steps=outcome.steps,
+        sequences=outcome.sequences,
+        tokens=outcome.tokens,
+        made=outcome.made,
+    )
 
 
 def table(outcome: Outcome) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from recurra.runtime.bench.generation.authors import BEAM, TEMPERATURE
 from recurra.runtime.bench.generation.outcome import Outcome
+from recurra.runtime.bench.models.record import outcome_record
 
 SAID = {"greedy": "greedy", "drawn": f"drawn at {TEMPERATURE}", "beam": f"a beam of {BEAM}"}
 """Each way of writing in words."""
@@ -34,20 +34,9 @@ def winner(outcome: Outcome) -> dict[str, Any] | None:
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
     """The record that `--json` prints."""
-    return {
-        "rows": [dataclasses.asdict(row) for row in outcome.rows],
-        "winner": winner(outcome),
-        "checks": [
-            {"name": name, "difference": found, "tolerance": outcome.tolerances[name]}
-            for name, found in outcome.differences.items()
-        ],
-        "unit": outcome.unit,
-        "length": outcome.length,
-        "threads": outcome.threads,
-        "notes": list(outcome.notes),
-        "unequal": list(outcome.unequal),
-        "seconds": round(outcome.seconds, 1),
-    }
+    return outcome_record(
+        outcome, winner(outcome), outcome.tolerances, unit=outcome.unit, length=outcome.length
+    )
 
 
 def table(outcome: Outcome) -> Any:

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from recurra.runtime.bench.models.outcome import Outcome, Winner
 
-ROW = (
-    "engine", "precision", "batch", "p50_ms", "p99_ms", "per_second", "megabytes", "cold_start_ms", "rss_mb",
-    "calls", "difference",
-)  # fmt: skip
 
-
-def to_json(outcome: Outcome, winner: Winner) -> dict[str, Any]:
-    """The record that `--json` prints; `batch` is a number of sequences, or "stream" for single steps."""
+def outcome_record(
+    outcome: Any, winner: dict[str, Any] | None, tolerances: Mapping[str, float], **told: Any
+) -> dict[str, Any]:
+    """What `--json` prints of every measurement of a model: rows, winner, checks and notes. told: what is its own."""
     return {
-        "rows": [{name: getattr(row, name) for name in ROW} for row in outcome.rows],
-        "winner": dataclasses.asdict(winner),
+        "rows": [dataclasses.asdict(row) for row in outcome.rows],
+        "winner": winner,
         "checks": [
-            {"name": name, "difference": found, "tolerance": outcome.tolerances[name]}
+            {"name": name, "difference": found, "tolerance": tolerances[name]}
             for name, found in outcome.differences.items()
         ],
         "threads": outcome.threads,
-        "lengths": dict(zip(("shortest", "mean", "longest"), outcome.lengths, strict=True)),
-        "made": outcome.made,
-        "starts": outcome.starts,
+        **told,
         "notes": list(outcome.notes),
         "unequal": list(outcome.unequal),
         "seconds": round(outcome.seconds, 1),
     }
+
+
+def to_json(outcome: Outcome, winner: Winner) -> dict[str, Any]:
+    """The record that `--json` prints; `batch` is a number of sequences, or "stream" for single steps."""
+    return outcome_record(
+        outcome,
+        dataclasses.asdict(winner),
+        outcome.tolerances,
+        lengths=dict(zip(("shortest", "mean", "longest"), outcome.lengths, strict=True)),
+        made=outcome.made,
+        starts=outcome.starts,
+    )
 
 
 def table(outcome: Outcome) -> Any:

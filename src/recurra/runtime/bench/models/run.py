@@ -13,6 +13,7 @@ import numpy as np
 
 from recurra import kernels
 from recurra.errors import SpecError
+from recurra.kernels.weights import PRECISIONS
 from recurra.ragged import Array
 from recurra.runtime.bench.engines.engine import LeftOutError
 from recurra.runtime.bench.models import onnx_session, ours, torch_eager, torch_exported
@@ -68,8 +69,8 @@ def bench_model(
         notes: list[str] = []
         everybody = [
             each
-            for each in _contenders(predictor, place, write_inputs(predictor, work, place), notes)
-            if _kept(each, only)
+            for each in _contenders(predictor, place, write_inputs(predictor, work, place), notes, only)
+            if _kept(only, each.engine, each.precision)
         ]
         if not everybody:
             raise SpecError(f"--only {', '.join(only)} keeps no engine; leave it out to see all")
@@ -97,21 +98,28 @@ def bench_model(
 
 
 def _contenders(
-    predictor: Predictor, place: Path, inputs: tuple[Path, Path], notes: list[str]
+    predictor: Predictor, place: Path, inputs: tuple[Path, Path], notes: list[str], only: Sequence[str] = ()
 ) -> Iterator[Contender]:
     own, feed = inputs
-    yield from ours.contenders(predictor, place, own)
-    for engine in (onnx_session, torch_eager, torch_exported):
+    making: dict[str, Callable[[], Iterator[Contender]]] = {
+        "recurra": lambda: ours.contenders(predictor, place, own),
+        "onnxruntime": lambda: onnx_session.contenders(predictor, place, feed),
+        "torch": lambda: torch_eager.contenders(predictor, place, feed),
+        "torch-export": lambda: torch_exported.contenders(predictor, place, feed),
+    }
+    for engine, contenders in making.items():
+        if not any(_kept(only, engine, precision) for precision in PRECISIONS):
+            continue  # some take seconds to be made
         try:
-            yield from engine.contenders(predictor, place, feed)
+            yield from contenders()
         except (LeftOutError, SpecError) as error:
+            if engine == "recurra":
+                raise
             notes.append(f"left out: {error}")
 
 
-def _kept(contender: Contender, only: Sequence[str]) -> bool:
-    return all(
-        any(word in (contender.engine, contender.precision) for word in words.split(",")) for words in only
-    )
+def _kept(only: Sequence[str], engine: str, precision: str) -> bool:
+    return all(any(word in (engine, precision) for word in words.split(",")) for words in only)
 
 
 def compared(
