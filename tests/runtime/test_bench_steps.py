@@ -138,8 +138,8 @@ def test_a_frame_model_starts_and_answers_in_a_fresh_process(tmp_path, no_progra
     work = loads.workload(predictor, rolls(2))
     everybody = running._contenders(predictor, tmp_path, write_inputs(predictor, work, tmp_path), [])
     ours = [each for each in everybody if each.name == "recurra float32"]
-    found, notes = cold_starts(ours, 0.0)
-    assert (list(found), notes) == (["recurra float32"], [])
+    assert len(ours) == 1
+    start_once(ours)
 
 
 @pytest.mark.parametrize(
