@@ -64,6 +64,11 @@ def test_a_short_note_has_one_step_and_an_unended_one_the_rest():
     assert sounding(found) == [[], ["C4"], ["D4"], ["D4"]]
 
 
+def test_a_note_at_the_very_end_is_heard():
+    late = bytes([4, 0x90, 60, 80, 1, 0x80, 60, 0]) + END
+    assert sounding(read_midi(midi(late), "x", steps_per_quarter=1)) == [[], ["C4"]]
+
+
 def test_keys_beyond_the_piano_are_left_out():
     track = bytes([0, 0x90, 20, 80, 0, 109, 80, 0, 21, 80, 0, 108, 80]) + b"\x04\xff\x2f\x00"
     assert sounding(read_midi(midi(track), "x", steps_per_quarter=1)) == [["A0", "C8"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -35,19 +35,22 @@ def read_midi(data: bytes, source: str, *, steps_per_quarter: int = 2) -> Array:
     Raises DataError for anything that is no such file.
     """
     ticks, notes, length = _notes(data, source)
-    steps = _nearest(length, steps_per_quarter, ticks)
+    key, first, last = np.array(notes, dtype=np.int64).reshape(-1, 3).T
+    heard = (key >= LOWEST_KEY) & (key < LOWEST_KEY + KEYS)
+    begin, end = (_nearest(tick[heard], steps_per_quarter, ticks) for tick in (first, last))
+    end = np.maximum(begin + 1, end)
+    steps = max(_nearest(length, steps_per_quarter, ticks), int(end.max(initial=0)))
     if steps > MOST_STEPS:
         raise DataError(f"{source} is {steps:,} steps long; at most {MOST_STEPS:,} are read, is it damaged?")
-    roll = np.zeros((max(steps, 0), KEYS), np.uint8)
-    for key, first, last in notes:
-        if 0 <= key - LOWEST_KEY < KEYS:
-            begin = _nearest(first, steps_per_quarter, ticks)
-            end = max(begin + 1, _nearest(last, steps_per_quarter, ticks))
-            roll[begin:end, key - LOWEST_KEY] = 1
+    # Notes that begin less those that have ended: however many there are, and however long, it takes one walk.
+    changes = np.zeros((steps + 1, KEYS), np.int32)
+    for places, change in ((begin, 1), (end, -1)):
+        np.add.at(changes, (places, key[heard] - LOWEST_KEY), change)
+    roll: Array = (np.cumsum(changes, axis=0)[:steps] > 0).astype(np.uint8)
     return roll
 
 
-def _nearest(tick: int, steps_per_quarter: int, ticks: int) -> int:
+def _nearest(tick: Any, steps_per_quarter: int, ticks: int) -> Any:
     """The step nearest to a tick; halves go up."""
     return (2 * tick * steps_per_quarter + ticks) // (2 * ticks)
 
