@@ -53,11 +53,9 @@ def _share(chosen: Mapping[str, Any], name: str) -> float:
     return share
 
 
-_ON_FROM_THERE = (
-    "which are tested on text behind all that they learnt from: a fold would be read from both sides"
-)
+_ONE_PART = "which are tested on one part: a fold in the middle of running text would be read from both sides"
 _ONE_BY_ONE = "which are trained one after the other, each on all threads"
-_REASONS = {"--folds": _ON_FROM_THERE, "--fold-kind": _ON_FROM_THERE, "--jobs": _ONE_BY_ONE}
+_REASONS = {"--folds": _ONE_PART, "--fold-kind": _ONE_PART, "--jobs": _ONE_BY_ONE}
 """Flags of `compare` that language models do not have, and why."""
 
 
