@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import recurra as rc
+from recurra.data.dataset import Dataset
 from recurra.graph.run import tensors
+from recurra.ragged import Ragged
 from recurra.runtime import walking
 
 NETWORK = rc.Network(hidden_size=8, num_layers=1)
@@ -72,6 +74,18 @@ def test_alone_in_a_batch_and_in_stretches_gives_the_same_bits(model, monkeypatc
     for row, frames in enumerate(data):
         assert stored.log_probabilities([frames])[0].tobytes() == together[row].tobytes()
     assert rc.FrameModel.load(tmp_path / "m").scores(data) == model.scores(data)
+
+
+def test_a_dataset_and_a_ragged_are_taken_as_their_sequences(model):
+    held, data = rolls(3, seed=7), rolls()
+    whole = Ragged.from_lists([np.asarray(roll, np.float64) for roll in data])
+    given = Dataset(inputs=whole, kind="signal", features=tuple("abcde"))
+    plain = rc.FrameModel(NETWORK, TRAINING).fit(data, validation_data=held)
+    for inputs in (whole, given):
+        made = rc.FrameModel(NETWORK, TRAINING).fit(inputs, validation_data=held)
+        assert all(made.parameters_[n].tobytes() == v.tobytes() for n, v in plain.parameters_.items())
+        assert made.scores(inputs) == plain.scores(data)
+        assert made.predict(inputs).tobytes() == plain.predict(data).tobytes()
 
 
 @pytest.mark.parametrize(

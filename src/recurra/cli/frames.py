@@ -72,12 +72,12 @@ def fit_frame_model(
     divided = divide(dataset, chosen.data, held, foretold=True)
     for note in opening(dataset, divided):
         say(note)
-    train, validation = (list(divided.parts[name].inputs) for name in ("train", "validation"))
+    train, validation = (divided.parts[name] for name in ("train", "validation"))
     begin = time.perf_counter()
     with explaining_divergence(model):
         model.fit(train, validation_data=validation, folder=checkpoints, resume=resume, progress=progress)
     seconds = time.perf_counter() - begin
-    scores = {name: model.scores(list(divided.parts[name].inputs)) for name in ("test", "validation")}
+    scores = {name: model.scores(divided.parts[name]) for name in ("test", "validation")}
     return kept(model, output, scores, chosen.data, checkpoints=checkpoints, seconds=seconds)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from recurra.data.dataset import Dataset
 from recurra.data.signal import Signal
 from recurra.data.target_encoders import NextToken
 from recurra.errors import DataError, SpecError
@@ -25,6 +26,11 @@ from recurra.training.callbacks import Callback
 from recurra.training.device import check_precision, resolve_device
 
 INPUTS = Signal(scaling="none", missing="refuse")
+
+
+def _sequences(given: Any) -> list[Any]:
+    """The sequences of whatever holds some."""
+    return list(given.inputs if isinstance(given, Dataset) else given)
 
 
 class FrameModel(Learner):
@@ -56,7 +62,7 @@ class FrameModel(Learner):
 
     def fit(
         self,
-        inputs: Sequence[Any],
+        inputs: Any,
         *,
         validation_data: Any = None,
         folder: str | Path | None = None,
@@ -64,7 +70,7 @@ class FrameModel(Learner):
         callbacks: Sequence[Any] = (),
         progress: str | Callback | None = None,
     ) -> Self:
-        """Learn from sequences: a list of (T, K) arrays of 0 and 1.
+        """Learn from sequences: a list of (T, K) arrays of 0 and 1, a `Ragged` or a `Dataset` of them (`read`).
 
         validation_data: further sequences; else a share `validation` is set aside. The rest as of
             `LanguageModel.fit`.
@@ -77,7 +83,7 @@ class FrameModel(Learner):
         check_streamed(network, training)
         if training.label_smoothing:
             raise SpecError("label_smoothing has no effect on a frame model; leave it out")
-        train, held = self._parts(list(inputs), validation_data, training.seed)
+        train, held = self._parts(_sequences(inputs), validation_data, training.seed)
         self.network_, self.training_ = network.resolved(), training
         self.encoder_ = INPUTS.fit(train)
         self.target_ = NextToken()
@@ -95,7 +101,7 @@ class FrameModel(Learner):
 
     def _parts(self, inputs: list[Any], validation_data: Any, seed: int) -> tuple[list[Any], list[Any]]:
         if validation_data is not None or not self.validation:
-            return inputs, list(validation_data or ())
+            return inputs, [] if validation_data is None else _sequences(validation_data)
         if not 0 < self.validation < 1 or len(inputs) < 2:
             raise DataError(
                 "validation must be a share below 1 of at least two sequences, got "
@@ -129,17 +135,17 @@ class FrameModel(Learner):
         nats, frames = nats_side_by_side(source, self._predictor(parameters), 1)
         return {"loss": nats / frames, "nats_per_frame": nats / frames}
 
-    def scores(self, inputs: Sequence[Any]) -> dict[str, Any]:
+    def scores(self, inputs: Any) -> dict[str, Any]:
         """Nats per frame, frames and sequences."""
-        return dict(self.predictor_.scores(inputs))
+        return dict(self.predictor_.scores(_sequences(inputs)))
 
-    def score(self, inputs: Sequence[Any], targets: Any = None) -> float:
+    def score(self, inputs: Any, targets: Any = None) -> float:
         """Minus the nats per frame, so that higher is better."""
         return -float(self.scores(inputs)["nats_per_frame"])
 
-    def predict(self, inputs: Sequence[Any]) -> Array:
+    def predict(self, inputs: Any) -> Array:
         """(S,) nats per frame of each sequence."""
-        return np.asarray(self.predictor_.predict(inputs))
+        return np.asarray(self.predictor_.predict(_sequences(inputs)))
 
     @property
     def _default_monitor(self) -> str:
