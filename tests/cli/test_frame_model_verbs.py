@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -107,6 +109,20 @@ def test_what_is_generated_may_be_scored(model, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(line))
     assert run(["predict", model]) == 0
     assert json.loads(capsys.readouterr().out)["frames"] == 5
+
+
+def test_playing_scoring_and_predicting_load_no_torch(model, tmp_path):
+    song = str(tmp_path / "song.mid")
+    verbs = [
+        ["generate", model, "--length", "3", "-o", song],
+        ["evaluate", model, song],
+        ["predict", model, song],
+    ]
+    code = (
+        "import sys; sys.modules['torch'] = None\nfrom recurra.cli.app import run\n"
+        f"assert [run(each) for each in {verbs!r}] == [0, 0, 0]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_the_other_verbs_take_it(model, music, tmp_path, capsys):
