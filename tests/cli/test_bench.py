@@ -59,6 +59,7 @@ def test_an_unequal_answer_is_exit_code_1_and_is_named(capsys):
         (["--only", "lsmt"], "did you mean 'lstm'"),
         (["--plot", "a.png"], "must be a file that ends in .svg"),
         (["--threads", "0"], "threads"),
+        (["--condition", "blue"], "--condition has no effect on bench kernels"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(capsys, arguments, message):

@@ -170,22 +170,23 @@ def _given(
     """A round of the user's sequences that have a step."""
     if targets is None:
         raise DataError("training needs a target for each sequence; name its column with --target")
-    sample = given_sample(inputs, static)
+    given, wanted = given_sample(inputs, static), training.batch_size * STEPS
+    # Twice as many as are wanted, since some may be empty.
+    drawn = np.random.default_rng(0).permutation(len(given))[: 2 * wanted]
+    sample = given.select(drawn)
     batch = predictor.encode(sample.inputs)
-    usable = np.flatnonzero(batch.lengths > 0)
-    if not len(usable):
+    rows = np.flatnonzero(batch.lengths > 0)[:wanted]
+    if not len(rows):
         raise DataError("inputs must hold a sequence of at least one step to learn from, got none")
-    wanted = training.batch_size * STEPS
-    rows = np.sort(np.random.default_rng(0).permutation(usable)[:wanted])
-    if len(rows) < len(batch):
-        notes.append(f"{len(rows)} of {len(batch)} sequences, drawn at random")
-    chosen = predictor.encode(sample.select(rows).inputs) if len(rows) < len(batch) else batch
+    if len(rows) < len(given):
+        notes.append(f"{len(rows)} of {len(given)} sequences, drawn at random")
+    batch, truth = batch.select(rows), [targets[int(drawn[row])] for row in rows]
     if isinstance(predictor, TaggerPredictor):
-        truth = predictor.truth_of([targets[int(row)] for row in rows], chosen.lengths)
+        encoded = predictor.truth_of(truth, batch.lengths)
     else:
-        truth = predictor.target.encode([targets[int(row)] for row in rows])
-    scaled = predictor.scaled_static(sample.static, len(batch))
-    return Examples(batch=chosen, targets=truth, static=None if scaled is None else scaled[rows])
+        encoded = predictor.target.encode(truth)
+    scaled = predictor.scaled_static(sample.static, len(sample))
+    return Examples(batch=batch, targets=encoded, static=None if scaled is None else scaled[rows])
 
 
 def _made(predictor: Any, training: Training) -> Examples:
