@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,9 +38,10 @@ class _Live:
 
     def child(self, token: int, total: float, length: int, rules: Rules) -> tuple[_Live, bool]:
         """The hypothesis with one more token, and whether its text ends by it."""
-        line = replace(self.line, read=list(self.line.read))
+        line = self.line.copy()
         last = line.take(token, length, rules)
-        return _Live(line=line, total=total, required=rules.required.after(self.required, token)), last
+        required = rules.required.after(self.required, token) if rules.required else self.required
+        return _Live(line=line, total=total, required=required), last
 
 
 def length_penalty(tokens: int, alpha: float) -> float:
@@ -88,18 +89,29 @@ def _grown(
     live: Sequence[_Live], log_probs: Array, asked: Generation, rules: Rules
 ) -> Iterator[tuple[int, _Live, bool]]:
     """Yield the best children by bank: the place of the parent, the child, whether its text ends."""
-    scores = np.stack(
-        [
-            each.total + _closed(each, each.line.allowed(row, asked, rules), rules)
-            for each, row in zip(live, log_probs, strict=True)
-        ]
-    )
+    scores = _scores(live, log_probs, asked, rules)
     assert asked.beam is not None
     width = scores.shape[1]
     for places in _banks(live, scores.shape, rules):
         for place in places[best(scores.ravel()[places], asked.beam)]:
             parent, token = divmod(int(place), width)
             yield (parent, *live[parent].child(token, float(scores[parent, token]), asked.length, rules))
+
+
+def _scores(live: Sequence[_Live], log_probs: Array, asked: Generation, rules: Rules) -> Array:
+    """(n, V) float64 the log-probability of every hypothesis with every next token; -inf for what must not come."""
+    if rules.simple(asked):
+        # All rows at once: what the rules say is the same for all of them.
+        scores = log_probs.astype(np.float64)
+        scores[:, rules.never] = -np.inf
+        scores += np.array([each.total for each in live])[:, None]
+        return scores
+    return np.stack(
+        [
+            each.total + _closed(each, each.line.allowed(row, asked, rules), rules)
+            for each, row in zip(live, log_probs, strict=True)
+        ]
+    )
 
 
 def _closed(each: _Live, scores: Array, rules: Rules) -> Array:

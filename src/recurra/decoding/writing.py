@@ -40,6 +40,10 @@ class Rules:
     required: Phrases = field(default_factory=Phrases)
     stop: Phrases = field(default_factory=Phrases)
 
+    def simple(self, generation: Generation) -> bool:
+        """Whether what may come next is the same after every text."""
+        return generation.repetition_penalty == 1.0 and not (self.banned or self.required)
+
 
 class Token(NamedTuple):
     """One token of one text.
@@ -68,6 +72,12 @@ class Line:
     def begin(cls, row: int, prompt: Sequence[int], rules: Rules) -> Line:
         """After a prompt: a banned phrase may begin in it, a phrase that stops may not."""
         return cls(row=row, read=list(prompt), banned=rules.banned.begin(prompt), stop=rules.stop.begin())
+
+    def copy(self) -> Line:
+        """The same text, to go on otherwise."""
+        return Line(
+            row=self.row, read=[*self.read], banned=self.banned, stop=self.stop, written=self.written
+        )
 
     def allowed(self, log_probs: Array, generation: Generation, rules: Rules) -> Array:
         """(V,) the scores of the next token under the rules: -inf for what must not come."""
