@@ -75,9 +75,7 @@ class Line:
 
     def copy(self) -> Line:
         """The same text, to go on otherwise."""
-        return Line(
-            row=self.row, read=[*self.read], banned=self.banned, stop=self.stop, written=self.written
-        )
+        return Line(row=self.row, read=[*self.read], banned=self.banned, stop=self.stop, written=self.written)
 
     def allowed(self, log_probs: Array, generation: Generation, rules: Rules) -> Array:
         """(V,) the scores of the next token under the rules: -inf for what must not come."""
