@@ -54,17 +54,17 @@ std::string describe(const Array& a) {
 size_t bytes_of(std::initializer_list<int64_t> shape, size_t each) {
   constexpr size_t most = size_t{1} << 47;  // what a process can address
   size_t bytes = each;
-  bool fits = true;
-  for (int64_t extent : shape)
-    if (extent == 0) return 0;
-  for (int64_t extent : shape) {
+  bool fits = true, empty = false;
+  for (int64_t extent : shape) {  // NumPy too holds what an empty array's other extents would take against it
+    empty = empty || extent == 0;
+    if (extent == 0) continue;
     fits = fits && static_cast<size_t>(extent) <= most / bytes;
     if (fits) bytes *= static_cast<size_t>(extent);
   }
   if (!fits)
     refuse("the arguments ask for an array of shape " + shape_text(shape.size(), shape.begin()) +
            ", more than memory can hold");
-  return bytes;
+  return empty ? 0 : bytes;
 }
 
 const void* checked(const Array& a, const char* argument, nb::dlpack::dtype dtype, const char* dtype_name,

@@ -125,6 +125,14 @@ def test_errors_name_the_argument(run, message):
         run()
 
 
+@pytest.mark.skipif(not NATIVE, reason="the native engine was not built")
+@pytest.mark.parametrize("columns", [0, 3])
+def test_a_result_beyond_memory_is_refused_also_where_it_would_be_empty(columns):
+    x, index = np.zeros((0, columns), np.float32), np.zeros(0, np.int64)
+    with pytest.raises(ValueError, match="the arguments ask for an array of shape"):
+        engines.native().scatter_rows(x, index, 2**62)
+
+
 def test_memory_past_two_to_the_31_bytes_is_addressed_rightly():
     rows = (5 << 28) // 64
     table = np.zeros((rows, 64), np.float32)  # 5 GiB of address space, of which a few pages are touched
