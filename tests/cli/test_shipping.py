@@ -14,6 +14,7 @@ from recurra.cli import shipping
 from recurra.cli.output import finite
 from recurra.data.dataset import Dataset
 from recurra.runtime.store import load_predictor, save_predictor
+from runtime.bench_saboteurs import briefly
 from runtime.quick_bench import few_and_short, without_programs, without_starts
 from runtime.streaming import model_of, words
 from shared import require
@@ -27,7 +28,7 @@ def shipped(tmp_path_factory):
     texts = [text for text in TEXTS if text]
     labels = [label for text, label in zip(TEXTS, LABELS, strict=True) if text]
     brief = mock.patch.object(shipping, "SECONDS", 0.0)
-    with few_and_short(), without_starts(), without_programs(), brief:
+    with briefly(), few_and_short(), without_starts(), without_programs(), brief:
         return shipping.ship(folder, Dataset(inputs=texts, targets=labels))
 
 

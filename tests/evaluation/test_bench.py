@@ -194,6 +194,15 @@ def test_the_users_sequences_are_drawn_cut_and_counted():
     assert outcome.tokens <= 6 * 12
 
 
+def test_a_text_that_is_too_short_is_read_again_and_that_is_told():
+    model = trained(writer(scale=1.0), sequence_length=12)
+    outcome = bench_training(model, ["the cat sat", " on the mat"], seconds=0.0)
+    assert outcome.notes == ["all, again and again, of 22 tokens"]
+    assert outcome.tokens == 3 * 4 * 12
+    with pytest.raises(DataError, match="at least two tokens"):
+        bench_training(model, ["t"], seconds=0.0)
+
+
 def test_tags_that_are_not_known_leave_the_usual_loops_out():
     model = tagger(bidirectional=True)
     tags = ["O"] * (len(WORDS) - 1) + [None]
@@ -309,7 +318,9 @@ def test_the_command_reads_text_for_a_language_model_and_fails_where_a_way_is_wr
         "1",
     ]
     assert run([*asked, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["made"] is False
+    told = json.loads(capsys.readouterr().out)
+    assert told["made"] is False
+    assert told["notes"] == ["the first 144 of 216 tokens"]
     with turned_gradients():
         assert run([*asked, "--json"]) == 1
     out, err = capsys.readouterr()

@@ -235,7 +235,7 @@ def test_what_is_not_installed_is_told():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (tagger(), "needs a language model, which writes; this is a tagger"),
+        (tagger(), "language models of tokens, and this is a tagger"),
         (quantized(writer(), "int8"), "this model has int8 weights; give the float32 model"),
     ],
 )

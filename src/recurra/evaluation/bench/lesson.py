@@ -113,7 +113,7 @@ def lesson_of(predictor: Any, inputs: Any = None, targets: Any = None, static: A
     notes: list[str] = []
     problem: LanguageProblem | SupervisedProblem
     if isinstance(plain, LanguageModelPredictor):
-        problem = learner.lesson(_text(plain, training, inputs), training)
+        problem = learner.lesson(_text(plain, training, inputs, notes), training)
     else:
         made = inputs is None
         examples = _made(plain, training) if made else _given(plain, training, inputs, targets, static, notes)
@@ -146,7 +146,7 @@ def _plain(predictor: Any) -> Any:
     return dataclasses.replace(predictor, network=network, encoder=encoder, path=None, model_id=None)
 
 
-def _text(predictor: LanguageModelPredictor, training: Training, texts: Any) -> TokenFile:
+def _text(predictor: LanguageModelPredictor, training: Training, texts: Any, notes: list[str]) -> TokenFile:
     """As many tokens as a round of windows has, as one document: of the texts, or made by Zipf's law."""
     count = training.batch_size * (training.sequence_length or MADE[1]) * STEPS
     boundary = predictor.boundary
@@ -157,6 +157,8 @@ def _text(predictor: LanguageModelPredictor, training: Training, texts: Any) -> 
         ids = np.asarray(predictor.encoder.encode(texts).values)
         if len(ids) < 2:
             raise DataError("the texts must hold at least two tokens to learn from")
+        told = f"the first {count:,}" if count < len(ids) else "all, again and again,"
+        notes.append(f"{told} of {len(ids):,} tokens")
         ids = np.resize(ids, count)
     whole = np.concatenate([[boundary], ids])
     return TokenFile(

@@ -38,7 +38,8 @@ def table(outcome: Outcome) -> Any:
 
     made = Table(box=None, pad_edge=False)
     made.add_column("engine")
-    for heading in ("ms a step", "sequences a second", "tokens a second", "off by"):
+    rows = "streams a second" if outcome.unit == "tokens" else f"{outcome.unit} a second"
+    for heading in ("ms a step", rows, "tokens a second", "off by"):
         made.add_column(heading, justify="right")
     for row in sorted(outcome.rows, key=lambda row: row.ms_per_step):
         made.add_row(

@@ -52,7 +52,7 @@ def bench_training(
                 continue
             found = each.round()
             expected = expected or found
-            gap = max(abs(a - b) / abs(b) for a, b in zip(found, expected, strict=True))
+            gap = max(abs(a - b) / max(abs(b), 1e-30) for a, b in zip(found, expected, strict=True))
             differences[each.engine] = gap
             if gap <= TOLERANCE:
                 fair[each.engine] = each.round

@@ -91,7 +91,9 @@ def bench_generation(
 def _writing(predictor: Any) -> LanguageModelPredictor:
     """The model without ends of documents, so that no text is shorter than asked for."""
     if not isinstance(predictor, LanguageModelPredictor):
-        raise SpecError(f"--for generation needs a language model, which writes; this is a {predictor.task}")
+        raise SpecError(
+            f"--for generation measures language models of tokens, and this is a {predictor.task}"
+        )
     if predictor.head.condition is not None:
         described = predictor.head.condition.described
         raise SpecError(f"this model was trained under conditions; give a --condition, {described}")
