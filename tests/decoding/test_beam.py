@@ -15,6 +15,7 @@ from decoding.toys import Hashed, rules, texts
 from recurra.decoding import beam
 from recurra.decoding.beam import beam_search, length_penalty
 from recurra.decoding.generation import Generation
+from recurra.decoding.phrases import Phrases
 from recurra.decoding.writing import Rules, write
 from recurra.errors import DataError
 from shared import assert_noticed
@@ -54,6 +55,26 @@ def test_a_beam_as_wide_as_all_texts_finds_the_best_of_all(seed, vocabulary, len
     )
     assert [each.tokens for each in made] == [text for _, text in wanted[:count]]
     assert [each.score for each in made] == [score for score, _ in wanted[:count]]
+
+
+@pytest.mark.parametrize("options", [{}, {"count": 3}, {"length_penalty": 0.0}])
+def test_hypotheses_scored_at_once_and_one_by_one_are_the_same(options):
+    generation, kept = Generation(beam=3, length=6, **options), Rules(never=(1,), end=0)
+    for seed in range(6):
+        together = found(generation, kept, seed=seed, vocabulary=5)
+        with mock.patch.object(Rules, "simple", return_value=False):
+            assert found(generation, kept, seed=seed, vocabulary=5) == together
+        assert not any(1 in each.tokens for each in together)
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [({"repetition_penalty": 2.0}, {}), ({}, {"banned": [[2]]}), ({}, {"required": [[2]]})],
+)
+def test_texts_with_rules_of_their_own_are_not_scored_at_once(options, kept):
+    spelled = {name: Phrases(phrases, [(token,) for token in range(3)]) for name, phrases in kept.items()}
+    assert Rules(never=(0,), end=1).simple(Generation(beam=2, length=4))
+    assert not Rules(**spelled).simple(Generation(beam=2, length=4, **options))
 
 
 def check_a_beam_of_one_is_greedy():

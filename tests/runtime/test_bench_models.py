@@ -19,6 +19,7 @@ from recurra.runtime.bench.models import (
     ours,
     table,
     to_json,
+    torch_exported,
     winner,
 )
 from recurra.runtime.bench.models import workload as loads
@@ -182,6 +183,17 @@ def test_a_start_that_fails_is_a_note(tmp_path):
 def test_sequences_without_a_step_are_refused():
     with pytest.raises(DataError, match="at least one step"):
         bench_model(predictor(Network(hidden_size=3)), ["", ""], seconds=0.0)
+
+
+def test_engines_that_are_not_asked_for_are_not_made(no_starts):
+    with (
+        mock.patch.object(onnx_session, "contenders") as made,
+        mock.patch.object(torch_exported, "contenders") as traced,
+    ):
+        found = bench_model(model_of(plain_signal()), seconds=0.0, only=["recurra,torch", "float32"])
+    assert {each.engine for each in found.rows} == {"recurra", "torch"}
+    assert not made.called
+    assert not traced.called
 
 
 def test_nobody_left_is_refused(no_starts):
