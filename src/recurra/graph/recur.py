@@ -144,6 +144,15 @@ class Recur(Node):
             cache[key] = made
         return made
 
+    def engine(self, parameters: Parameters, cache: dict[str, Any], asked: str) -> str:
+        """Which kernel answers, in words; `cache` as in `weights`. asked: the precision of the model."""
+        runs = kernels.recur_engine(self.weights(parameters, next(self.places()), cache))
+        if self.network.zoneout > 0.0:
+            runs += ", zoneout"
+        if self.precision != asked:
+            runs += f": such cells have no kernel in {asked}, to which their weights are rounded"
+        return f"{self.network.cell}: {runs}"
+
     def _gather(self, parameters: Parameters, end: str, precision: str) -> RecurWeights:
         norm = None
         if self.network.layer_norm:

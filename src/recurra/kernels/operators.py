@@ -100,6 +100,13 @@ def _check_states(weights: RecurWeights, x: Array, rows: int, h0: Array | None, 
             float_like("x", x, name, array, *shape)
 
 
+def recur_engine(weights: RecurWeights) -> str:
+    """Which kernel runs a layer of these NumPy weights, in words, and why where it is not the native one."""
+    if engines.native() is None:
+        return f"the readable reference in NumPy ({engines.engine()['reason']})"
+    return str(numpy_native.packed(weights).engine)
+
+
 def fold_embedding(weights: RecurWeights, table: Array) -> Array:
     """Bias and (normalised) input product of every word of an embedding table (V, I), for `recur(preprojected=...)`.
 

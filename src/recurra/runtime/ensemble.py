@@ -57,6 +57,11 @@ class Ensemble(Predictor):
         plain = {"training": {}, "scores": {}, "data": data, **self._options()}
         self.config = {**plain, **kept.get("config", {})}
 
+    @property
+    def engine(self) -> str:
+        """Which kernels run the members' recurrent layers."""
+        return "; ".join(dict.fromkeys(member.engine for member in self.members))
+
     @staticmethod
     def of(*models: Any) -> Ensemble:
         """Make an ensemble of models: loaded ones, fitted estimators, or paths of bundles.

@@ -15,6 +15,7 @@ from recurra import kernels
 from recurra.data.encoder import Encoder, Memory
 from recurra.errors import DataError
 from recurra.graph.model import InputShape, Model, sequence_model
+from recurra.graph.recur import Recur
 from recurra.graph.run import Flow, Run
 from recurra.graph.stepping import Stepping, stepping_of
 from recurra.ragged import Array, Ragged
@@ -148,6 +149,12 @@ class Predictor(Promised, ABC):
     def bidirectional(self) -> bool:
         """Whether it also reads from the end."""
         return self.network.bidirectional
+
+    @property
+    def engine(self) -> str:
+        """Which kernel runs the recurrent layers, and why if not the fastest: "lstm: native, avx512, float32"."""
+        recur = next(node for node in self.model.nodes if isinstance(node, Recur))
+        return recur.engine(self.parameters, self._cache, self.precision)
 
     def predict(self, inputs: Any, static: Any = None) -> Any:
         """One answer per sequence."""

@@ -69,6 +69,11 @@ class Learner(Configured, ABC):
             )
         return self._predictor(self.parameters_)
 
+    @property
+    def engine(self) -> str:
+        """Which kernel answers and why: see `recurra.runtime.predictor.Predictor.engine`."""
+        return str(self.predictor_.engine)
+
     def summary(self) -> Summary:
         """Parameters in all and by part, stored megabytes, operations per step."""
         if not hasattr(self, "model_"):
