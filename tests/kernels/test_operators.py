@@ -164,9 +164,9 @@ def test_dense_of_any_size_equals_torch(rows, inputs, outputs):
     up = numbers(4, rows, outputs)
     k.dense(*leaves).backward(torch.tensor(up))
     functional.linear(*exact).backward(torch.tensor(up, dtype=torch.float64))
-    assert gap(k.dense(x, w, b), functional.linear(*exact)) < 1e-5
+    assert gap(k.dense(x, w, b), functional.linear(*exact), floor=1.0) < 1e-5
     for ours, theirs in zip(leaves, exact, strict=True):
-        assert gap(ours.grad, theirs.grad) < 1e-5
+        assert gap(ours.grad, theirs.grad, floor=1.0) < 1e-5  # a single sum of 700 numbers may end near zero
 
 
 def test_huge_values_saturate_and_nan_stays():
