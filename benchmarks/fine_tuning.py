@@ -2,11 +2,12 @@
 
     python benchmarks/fine_tuning.py ../shared/data/imdb_10k/aclImdb_id_lt_2500.tar.gz [--rows 2500] [--keep DIR]
 
-A language model over words learns from the text of the training reviews alone. Then the same network classifies the
-reviews: from a random start, and from the language model's embedding and recurrent layers. Both have the same
-vocabulary, split, dropouts, epochs and seeds; with `--gradual` the tuned one unfreezes from the top, with rates that
-fall by layer. Told: test accuracy of every run, and a paired bootstrap over the test reviews of the difference,
-averaged over the seeds. With `--unlabelled` the language model reads the test reviews as well, without their labels.
+A language model over words learns from the text of the training reviews alone. Then the same network classifies
+the reviews: from the language model's embedding and recurrent layers, and from those of a language model that
+has learnt nothing. Both have the same vocabulary, split, dropouts, epochs and seeds; with `--gradual` the tuned
+one unfreezes from the top, with rates that fall by layer. Told: test accuracy of every run, and a paired
+bootstrap over the test reviews of the difference, averaged over the seeds. With `--unlabelled` the language
+model reads the test reviews as well, without their labels.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +58,14 @@ def language_model(texts: list[str], epochs: int, folder: Path) -> rc.LanguageMo
     return rc.LanguageModel.load(folder)
 
 
-def right_answers(data: Any, test: Any, seed: int, asked: argparse.Namespace, donor: Any) -> Any:
-    """(S,) whether each test review was classified rightly. donor: the language model, or None."""
+def untrained(donor: rc.LanguageModel, seed: int) -> Any:
+    """The language model as it was before it learnt anything, with the same vocabulary."""
+    predictor = donor.predictor_
+    return replace(predictor, parameters=predictor.model.initial(seed))
+
+
+def right_answers(data: Any, test: Any, seed: int, asked: argparse.Namespace, donor: Any, tuned: bool) -> Any:
+    """(S,) whether each test review was classified rightly; tuned: from the language model, not a random start."""
     training = rc.Training(
         epochs=asked.epochs,
         batch_size=32,
@@ -66,14 +74,14 @@ def right_answers(data: Any, test: Any, seed: int, asked: argparse.Namespace, do
         schedule="one_cycle",
         seed=seed,
     )
-    if donor is not None and asked.gradual:
+    if tuned and asked.gradual:
         training = training.replace(unfreeze="gradual", layer_decay=0.4)
-    inputs = INPUTS if donor is None else None
-    made = rc.Classifier(CLASSIFIER, training, inputs, pooling="mean", pretrained=donor)
+    begun = donor if tuned else untrained(donor, seed)
+    made = rc.Classifier(CLASSIFIER, training, pooling="mean", pretrained=begun)
     begin = time.perf_counter()
     made.fit(data.inputs, data.targets)
     right = np.asarray(made.predict(test.inputs)) == np.asarray(test.targets)
-    start = "random" if donor is None else "language model"
+    start = "language model" if tuned else "random"
     print(f"seed {seed}, {start}: {right.mean():.4f} in {time.perf_counter() - begin:.0f} s", flush=True)
     return right
 
@@ -99,14 +107,14 @@ def main() -> None:
     rows = np.random.default_rng(0).permutation(len(train))[: chosen.rows]
     labelled = train.select(np.sort(rows))
     pairs = [
-        [right_answers(labelled, test, seed, chosen, start) for start in (donor, None)]
+        [right_answers(labelled, test, seed, chosen, donor, tuned) for tuned in (True, False)]
         for seed in range(chosen.seeds)
     ]
-    tuned, random = (np.mean([pair[place] for pair in pairs], axis=0) for place in (0, 1))
-    found = paired_bootstrap(tuned, random)
+    gained, random = (np.mean([pair[place] for pair in pairs], axis=0) for place in (0, 1))
+    found = paired_bootstrap(gained, random)
     record = {
         "rows": chosen.rows,
-        "language_model": float(tuned.mean()),
+        "language_model": float(gained.mean()),
         "random": float(random.mean()),
         "least_gain": found.interval[0],
         "test": str(found),
