@@ -13,6 +13,9 @@ namespace RECURRA_ISA {
 
 constexpr real eps = static_cast<real>(norm_epsilon);
 
+// Rows of this many numbers stand this far apart in scratch memory.
+RECURRA_INLINE int64_t apart(int64_t numbers) { return padded(numbers) + W; }
+
 // out[r] = begin + W rows[r] in torch's order, for the panels of W's K steps; begin: where the chains begin, as packed
 // (w.bias), or null for zero.
 struct RowProduct {

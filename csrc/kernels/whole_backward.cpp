@@ -161,8 +161,6 @@ Products products_of(const Weights<real>& w) {
   return w.cell == Cell::gru && !w.norm.gain_x ? Products{0, 0, K, w.H, 3 * w.H} : Products{at.product_h, at.product_x, K, 0, 0};
 }
 
-int64_t apart(int64_t numbers) { return padded(numbers) + W; }
-
 struct Room {
   int64_t units;  // between rows of H numbers
   real *carry_h, *carry_c, *arrived, *zeros, *fresh, *raw, *shown, *straight;

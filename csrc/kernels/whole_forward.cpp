@@ -186,9 +186,6 @@ FinishRow finish_of(Cell cell) {
   }
 }
 
-// Rows of this many numbers stand this far apart in scratch memory.
-int64_t apart(int64_t numbers) { return padded(numbers) + W; }
-
 // The scratch memory of one gang.
 struct Room {
   int64_t slots, width, units;              // places of a chunk; distances between rows of G*H and of H

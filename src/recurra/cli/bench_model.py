@@ -165,9 +165,6 @@ def _keep(target: str, outcome: Any) -> None:
 
 
 def _show(models: Any, outcome: Any, best: Any) -> None:
-    print_table(models.table(outcome))
-    for sentence in models.sentences(outcome):
-        print(f"note: {sentence}")
-    print(f"for {best.case}: {best.engine} {best.precision}, {best.reason}")
+    _show_case(models, outcome, best.case, f"{best.engine} {best.precision}, {best.reason}")
     if best.precision != "float32":
         print(f"of those that answer as in float32: {best.exact}")

@@ -31,7 +31,11 @@ _OWN = ("encoding", "test")
 
 def corpus_of(paths: Sequence[str], chosen: Mapping[str, Any], documents: str) -> Corpus:
     """The corpus that a command line names: running text, or the texts of a table. Raises InputError."""
-    found = told_corpus_of(paths, chosen, documents)
+    return _untold(told_corpus_of(paths, chosen, documents))
+
+
+def _untold(found: Corpus | Told) -> Corpus:
+    """The texts alone."""
     return found.corpus if isinstance(found, Told) else found
 
 
@@ -144,11 +148,6 @@ def _corpus_like_training(predictor: Any, data: Sequence[str], changes: Mapping[
     return told_corpus_of(data, {**kept, **changes}, documents)
 
 
-def _plain_like_training(predictor: Any, path: str, changes: Mapping[str, Any]) -> Corpus:
-    found = _corpus_like_training(predictor, [path], changes)
-    return found.corpus if isinstance(found, Told) else found
-
-
 def evaluate_language_model(
     predictor: Any,
     name: str,
@@ -168,7 +167,9 @@ def evaluate_language_model(
         with encoded_corpus(predictor, corpus) as held:
             scores = held.scores(held.losses)
             if attending:
-                found = attending.scores(held, lambda path: _plain_like_training(predictor, path, changes))
+                found = attending.scores(
+                    held, lambda path: _untold(_corpus_like_training(predictor, [path], changes))
+                )
                 scores |= {"plain": scores["nats_per_token"], **found}
     if as_json:
         print_json({"model": name, "task": predictor.task, "rows": scores["documents"], "scores": scores})

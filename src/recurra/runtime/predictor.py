@@ -153,7 +153,7 @@ class Predictor(Promised, ABC):
     @property
     def engine(self) -> str:
         """Which kernel runs the recurrent layers, and why if not the fastest: "lstm: native, avx512, float32"."""
-        recur = next(node for node in self.model.nodes if isinstance(node, Recur))
+        recur: Recur = self.model.node(Recur)
         return recur.engine(self.parameters, self._cache, self.precision)
 
     def predict(self, inputs: Any, static: Any = None) -> Any:
