@@ -261,18 +261,15 @@ def test_only_that_keeps_nobody_or_means_nothing_is_refused(only, message):
 # ---- the command line --------------------------------------------------------------------------------------------
 
 
+def asking(folder, *only):
+    """The words of the command for a model in `folder`, timed as shortly as can be."""
+    save_predictor(writer(scale=1.5), folder / "m", training={}, scores={}, data={})
+    kept = [word for each in only for word in ("--only", each)]
+    return ["bench", str(folder / "m"), "--for", "generation", "--seconds", "0", *kept]
+
+
 def test_the_command_prints_one_object_or_a_table(tmp_path, capsys):
-    save_predictor(writer(scale=1.5), tmp_path / "m", training={}, scores={}, data={})
-    asked = [
-        "bench",
-        str(tmp_path / "m"),
-        "--for",
-        "generation",
-        "--seconds",
-        "0",
-        "--only",
-        "recurra,onnxruntime",
-    ]
+    asked = asking(tmp_path, "recurra,onnxruntime")
     assert run([*asked, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert set(told["rows"][0]) == {
@@ -287,19 +284,7 @@ def test_the_command_prints_one_object_or_a_table(tmp_path, capsys):
 
 
 def test_a_wrong_engine_is_exit_code_1_and_unusable_options_are_2(tmp_path, capsys):
-    save_predictor(writer(scale=1.5), tmp_path / "m", training={}, scores={}, data={})
-    asked = [
-        "bench",
-        str(tmp_path / "m"),
-        "--for",
-        "generation",
-        "--seconds",
-        "0",
-        "--only",
-        "float32",
-        "--only",
-        "greedy",
-    ]
+    asked = asking(tmp_path, "float32", "greedy")
     honest = writing.in_torch
     with mock.patch.object(writing, "in_torch", lambda model: off(honest(model), lambda scores: 2 * scores)):
         assert run([*asked, "--json"]) == 1
