@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export MPLBACKEND := Agg
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check bench reproduce services docs clean install sanitize fuzz test-arm
+.PHONY: demo test check bench bench-flair reproduce services docs clean install sanitize fuzz test-arm
 
 install: $(STAMP)
 
@@ -49,6 +49,21 @@ bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt openvino keras jax
 	$(BIN)/recurra bench kernels
 
+# Flair asks for older versions of two libraries than the pinned ones, so it gets an environment of its own.
+FLAIR := .venv-flair
+
+bench-flair: $(FLAIR)/.installed
+	$(FLAIR)/bin/python -m pytest -q tests/runtime/test_bench_flair.py
+	@echo "Flair gives the same answers; now: $(FLAIR)/bin/recurra bench MODEL DATA --for training, or throughput"
+
+$(FLAIR)/.installed: pyproject.toml constraints-flair.txt CMakeLists.txt $(shell find csrc -type f 2>/dev/null)
+	test -d $(FLAIR) || $(PYTHON) -m venv $(FLAIR)
+	$(FLAIR)/bin/pip install --quiet --disable-pip-version-check -c constraints-flair.txt \
+		"torch==2.13.0" scikit-build-core nanobind cmake ninja pytest hypothesis pytest-timeout
+	$(FLAIR)/bin/pip install --quiet --disable-pip-version-check -c constraints-flair.txt --no-build-isolation \
+		-e ".[train,onnx]" "flair==0.15.1"
+	touch $@
+
 reproduce: $(STAMP)
 	$(BIN)/python benchmarks/reproduce.py
 
@@ -57,4 +72,4 @@ services:
 	apt-get install -y -qq chromium chromium-driver
 
 clean:
-	rm -rf build dist $(VENV) src/recurra/_native*.so
+	rm -rf build dist $(VENV) $(FLAIR) src/recurra/_native*.so

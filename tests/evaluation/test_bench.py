@@ -36,6 +36,7 @@ from recurra.spec import Training
 from recurra.training import loop
 from runtime.bench_saboteurs import briefly
 from runtime.language_models import writer
+from runtime.quick_bench import without_flair
 from runtime.streaming import model_of, numbers, plain_signal, words
 from runtime.taggers import TAGS, WORDS, tagger
 
@@ -46,7 +47,7 @@ PADDED_AND_PACKED = {"recurra", "torch-padded", "torch-packed"}
 def _briefly() -> Iterator[None]:
     """One turn of a round of short sequences, one thread."""
     short = mock.patch.multiple(lesson, MADE=(2, 9), SENTENCES=(2, 9))
-    with briefly(), short, thread_count(1):
+    with briefly(), short, without_flair(), thread_count(1):
         yield
 
 

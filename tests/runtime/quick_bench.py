@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from unittest import mock
 
 from recurra.runtime.bench.engines.engine import LeftOutError
-from recurra.runtime.bench.models import cold, torch_exported
+from recurra.runtime.bench.models import cold, flair_tagger, torch_exported
 from recurra.runtime.bench.models import run as running
 from recurra.runtime.bench.models import workload as loads
 from recurra.runtime.bench.models.contender import Contender
@@ -35,6 +35,13 @@ def without_starts() -> Iterator[None]:
 def without_programs() -> Iterator[None]:
     """No program of torch.export, which take seconds to trace; test_torch_export compares their answers."""
     with mock.patch.object(torch_exported, "contenders", side_effect=LeftOutError("tested elsewhere")):
+        yield
+
+
+@contextmanager
+def without_flair() -> Iterator[None]:
+    """Flair takes no part, whether it is installed or not; test_bench_flair is about it."""
+    with mock.patch.object(flair_tagger, "plays", return_value=False):
         yield
 
 

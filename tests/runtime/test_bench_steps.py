@@ -20,7 +20,7 @@ from recurra.runtime.bench.models.outcome import STREAM
 from recurra.runtime.export.probes import made_probe
 from recurra.runtime.store import save_predictor
 from runtime.language_models import writer
-from runtime.quick_bench import few_and_short, start_once, without_programs, without_starts
+from runtime.quick_bench import few_and_short, start_once, without_flair, without_programs, without_starts
 from runtime.taggers import STEPS, TAGS, WORDS, tagger
 from shared import require
 from tasks.test_frame_model import NETWORK, TRAINING, rolls
@@ -37,7 +37,7 @@ def _small():
     """Few and short sequences."""
     require("torch", find_spec("torch") is not None, "pip install 'recurra[train]'")
     require("onnxruntime", find_spec("onnxruntime") is not None, "pip install 'recurra[onnx]'")
-    with few_and_short():
+    with few_and_short(), without_flair():
         yield
 
 

@@ -33,6 +33,21 @@ def test_embedding_and_recurrent_layers_are_taken_over(donor, kind, tmp_path):
     assert len(made.parameters_["embed.table"]) == len(donor.parameters_["embed.table"]) - 1
 
 
+def test_steps_are_pooled_as_is_usual_for_what_begins(donor):
+    inputs, labels = texts(20)
+    numbers = [float(label == "pos") for label in labels]
+
+    def pooled(kind, targets, **options):
+        made = kind(training=QUICK.replace(epochs=0), **options).fit(inputs, targets)
+        assert made.get_params()["pooling"] == options.get("pooling", "auto")
+        return made.predictor_.head.pooling
+
+    assert pooled(rc.Classifier, labels) == "max"
+    assert pooled(rc.Classifier, labels, pretrained=donor) == "mean"
+    assert pooled(rc.Classifier, labels, pretrained=donor, pooling="max") == "max"
+    assert pooled(rc.Regressor, numbers) == pooled(rc.Regressor, numbers, pretrained=donor) == "mean"
+
+
 class Kept(Callback):
     """The weights after each epoch."""
 

@@ -110,7 +110,7 @@ MODEL = (
         ("embedding_size", int, "Numbers per token; usual 50-300."),
         ("dropout", float, "Between layers; usual 0.2-0.5."),
     ),
-    *_flags("task", ("pooling", str, "max, mean, last or attention.")),
+    *_flags("task", ("pooling", str, "max, mean, last, attention, or auto.")),
     *_flags(
         "training",
         ("epochs", str, "Passes over the training split; usual 5-50; 'auto' by their number of sequences."),

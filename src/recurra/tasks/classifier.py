@@ -32,7 +32,8 @@ class Classifier(SequenceEstimator):
     network: what is computed; None: `Network()`, the classic 2 x 128 LSTM.
     training: how it is learnt; None: `Training()`.
     inputs: `Words`, `Characters`, `BPE`, `Signal` or `Events`; None: by the kind of data.
-    pooling: "max", "mean", "last" or "attention": how the steps become one vector.
+    pooling: "max", "mean", "last" or "attention": how the steps become one vector. "auto": "max", but "mean" of the
+        states of a pretrained language model, whose greatest values say little.
     multilabel: whether a sequence may have several labels or none; None: if the targets are sets or tuples.
     threshold: decision threshold; None: the most probable class (0.5 per label); a number; or "f1" / "cost":
         chosen on validation by the F1 of the second class (per label) or by `costs`, and stored.
@@ -46,6 +47,7 @@ class Classifier(SequenceEstimator):
     """
 
     task = "classifier"
+    usual_pooling: ClassVar[str] = "max"
     _estimator_type: ClassVar[str] = "classifier"
 
     def __init__(
@@ -54,7 +56,7 @@ class Classifier(SequenceEstimator):
         training: Training | None = None,
         inputs: InputSpec | None = None,
         *,
-        pooling: str = "max",
+        pooling: str = "auto",
         multilabel: bool | None = None,
         threshold: float | str | None = None,
         costs: tuple[float, float] | None = None,

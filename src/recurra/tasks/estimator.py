@@ -36,6 +36,7 @@ class SequenceEstimator(Learner):
 
     task: ClassVar[str]
     text_unit: ClassVar[str] = "words"
+    usual_pooling: ClassVar[str] = "mean"
 
     network: Network | None
     training: Training | None
@@ -160,8 +161,15 @@ class SequenceEstimator(Learner):
     def _default_inputs(self, train: Materials) -> InputSpec:
         return _default_spec(train)
 
+    @property
+    def _pooled(self) -> str | None:
+        """How the steps become one vector; the greatest values of a language model's states say little."""
+        if self.pooling != "auto":
+            return self.pooling
+        return self.usual_pooling if self.pretrained is None else "mean"
+
     def _head(self, scaler: StaticScaler | None) -> Head:
-        return Head(outputs=self._outputs(), pooling=self.pooling, static=scaler)
+        return Head(outputs=self._outputs(), pooling=self._pooled, static=scaler)
 
     def _encode(self, held: Materials) -> Examples:
         static = None if self.head_.static is None else self.head_.static.transform(held.static, len(held))
@@ -191,7 +199,7 @@ class SequenceEstimator(Learner):
                 f"was cut for training ({lost} of {len(made.batch.values)} tokens); predictions read all of it"
             )
             return cut, (note,), None
-        if network.bidirectional or self.pooling == "attention":
+        if network.bidirectional or self._pooled == "attention":
             reason = "a bidirectional network" if network.bidirectional else "attention pooling"
             note = (
                 f"{over} of {len(made)} training sequences are longer than sequence_length={limit}; "

@@ -33,7 +33,7 @@ class Regressor(SequenceEstimator):
     own units.
 
     network, training, inputs, validation, pretrained: as `Classifier`.
-    pooling: "mean", "last", "max" or "attention".
+    pooling: "mean", "last", "max" or "attention"; "auto": "mean".
     loss: "squared" (the mean), "absolute" (the median) or "huber" (squared up to one standard deviation of the
         targets, absolute beyond).
 
@@ -49,7 +49,7 @@ class Regressor(SequenceEstimator):
         training: Training | None = None,
         inputs: InputSpec | None = None,
         *,
-        pooling: str = "mean",
+        pooling: str = "auto",
         loss: str = "squared",
         validation: float = 0.2,
         pretrained: Any = None,

@@ -60,6 +60,9 @@ def sentences(outcome: Outcome) -> list[str]:
         f"{outcome.threads} thread(s) each",
         "fresh weights, dropout left out, Adam at 0.001, gradients clipped at 5; the losses of the first round were "
         f"compared before timing, {outcome.tolerance:g} allowed",
-        "Recurra: the loop of fit without scoring; torch: batches padded beforehand",
+        "Recurra: the loop of fit without scoring; torch: batches padded beforehand"
+        + (
+            "; Flair: sentences made beforehand" if any(row.engine == "flair" for row in outcome.rows) else ""
+        ),
         *outcome.notes,
     ]

@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 SECONDS = 20.0
 """What the timing may take, about."""
 
-ENGINES = ("recurra", "torch-padded", "torch-packed", "torch")
+ENGINES = ("recurra", "torch-padded", "torch-packed", "torch", "flair")
 
 
 def bench_training(

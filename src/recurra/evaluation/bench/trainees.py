@@ -1,4 +1,4 @@
-"""Who learns the lesson: Recurra by its own training loop, and torch by the loops that are usual for each task."""
+"""Who learns the lesson: Recurra by its own training loop, and torch and Flair as is usual for each task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 from recurra.evaluation.bench.lesson import Lesson
 from recurra.evaluation.bench.usual import usual_rounds
+from recurra.evaluation.bench.usual_flair import flair_round
 from recurra.runtime.bench.engines.engine import LeftOutError
+from recurra.runtime.bench.models import flair_tagger
 from recurra.training.callbacks import Callback, StepEvent
 from recurra.training.device import one_torch_thread
 from recurra.training.loop import Loop
@@ -30,6 +32,12 @@ def trainees(lesson: Lesson, notes: list[str]) -> Iterator[Trainee]:
             yield Trainee(engine=engine, round=usual)
     except LeftOutError as error:
         notes.append(f"left out: torch: {error}")
+    if not flair_tagger.plays(lesson.predictor):
+        return
+    try:
+        yield Trainee(engine="flair", round=flair_round(lesson))
+    except LeftOutError as error:
+        notes.append(f"left out: flair: {error}")
 
 
 class _Losses(Callback):

@@ -28,7 +28,7 @@ def usual_rounds(lesson: Lesson) -> Mapping[str, Round]:
     if isinstance(lesson.problem, LanguageProblem):
         return {"torch": _language(lesson)}
     loss, names = usual_loss(lesson)
-    batches = [_collated(lesson, index) for step in lesson.steps for index in step]
+    batches = [collated(lesson, index) for step in lesson.steps for index in step]
     return {
         f"torch-{reading}": _supervised(lesson, reading, batches, loss, names)
         for reading in ("padded", "packed")
@@ -73,13 +73,12 @@ def _supervised(
     return once
 
 
-def _collated(lesson: Lesson, index: Any) -> tuple[dict[str, Tensor], Any]:
+def collated(lesson: Lesson, index: Any) -> tuple[dict[str, Tensor], Any]:
     """A batch, padded beforehand, and its targets."""
     part: Examples = lesson.problem.train.select(index)
     feed = batch_feed(lesson.predictor, Probe(batch=part.batch, static=part.static))
-    tensors = {name: torch.from_numpy(np.array(values)) for name, values in feed.items()}
     targets = part.targets.to_padded()[0] if isinstance(part.targets, Ragged) else part.targets
-    return tensors, torch.from_numpy(np.ascontiguousarray(targets))
+    return torch_eager.tensors(torch, feed), torch.from_numpy(np.ascontiguousarray(targets))
 
 
 def _language(lesson: Lesson) -> Round:

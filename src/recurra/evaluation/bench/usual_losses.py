@@ -37,9 +37,7 @@ def usual_loss(lesson: Lesson) -> tuple[Loss, tuple[str, ...]]:
         return _of_sequences(labels if predictor.multilabel else nn.functional.cross_entropy), ()
     if predictor.task == "regressor":
         return _of_sequences(DISTANCES[predictor.config["loss"]]), ()
-    targets = np.asarray(lesson.problem.train.targets.values)
-    if not (np.isfinite(targets) if predictor.numeric else targets >= 0).all():
-        raise LeftOutError("the usual loops know no steps without a target, and some here have none")
+    every_step_has_a_target(lesson)
     if predictor.numeric:
         return _of_steps(DISTANCES[predictor.config["loss"] or "squared"]), ()
     sizes = list(predictor.target.sizes)
@@ -48,6 +46,13 @@ def usual_loss(lesson: Lesson) -> tuple[Loss, tuple[str, ...]]:
     node: Chain = predictor.model.node(Chain)
     names = tuple(f"{node.name}.{part}.{place}" for place in range(len(sizes)) for part in PARTS)
     return lambda *given: _chains(sizes, *given), names
+
+
+def every_step_has_a_target(lesson: Lesson) -> None:
+    """Raises LeftOutError where some have none."""
+    targets = np.asarray(lesson.problem.train.targets.values)
+    if not (np.isfinite(targets) if lesson.predictor.numeric else targets >= 0).all():
+        raise LeftOutError("the usual loops know no steps without a target, and some here have none")
 
 
 def _of_sequences(distance: Any) -> Loss:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,17 @@ def tags_decided(predictor: Predictor) -> bool:
 def start_program(name: str) -> str:
     """The path of a program that starts an engine in a fresh process."""
     return str(Path(__file__).parent / "starts" / f"{name}.py")
+
+
+@cache
+def loaded_program(name: str) -> Any:
+    """A start program as a module: it holds the engine's model, so that a fresh process needs nothing of Recurra."""
+    spec = importlib.util.spec_from_file_location(f"recurra_{name}", start_program(name))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def encoder_bytes(predictor: Predictor) -> int:

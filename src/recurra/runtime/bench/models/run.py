@@ -16,7 +16,7 @@ from recurra.errors import SpecError
 from recurra.kernels.weights import PRECISIONS
 from recurra.ragged import Array
 from recurra.runtime.bench.engines.engine import LeftOutError
-from recurra.runtime.bench.models import onnx_session, ours, torch_eager, torch_exported
+from recurra.runtime.bench.models import flair_tagger, onnx_session, ours, torch_eager, torch_exported
 from recurra.runtime.bench.models.cold import ColdStart, cold_starts, write_inputs
 from recurra.runtime.bench.models.contender import Contender
 from recurra.runtime.bench.models.outcome import STREAM, Outcome, Row
@@ -90,7 +90,12 @@ def bench_model(
         threads=kernels.get_num_threads(),
         lengths=(int(lengths.min()), float(lengths.mean()), int(lengths.max())),
         made=work.made,
-        notes=[*notes, *more, *(note for name, note in unequal.items() if not name.endswith("float32"))],
+        notes=[
+            *notes,
+            *more,
+            *(f"{each.name}: {each.note}" for each in fair if each.note),
+            *(note for name, note in unequal.items() if not name.endswith("float32")),
+        ],
         unequal=[note for name, note in unequal.items() if name.endswith("float32")],
         starts=min((each.starts for each in starts.values()), default=0),
         seconds=time.perf_counter() - begin,
@@ -107,6 +112,8 @@ def _contenders(
         "torch": lambda: torch_eager.contenders(predictor, place, feed),
         "torch-export": lambda: torch_exported.contenders(predictor, place, feed),
     }
+    if flair_tagger.plays(predictor):
+        making["flair"] = lambda: flair_tagger.contenders(predictor, place, feed)
     for engine, contenders in making.items():
         if not any(_kept(only, engine, precision) for precision in PRECISIONS):
             continue  # some take seconds to be made

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from recurra.runtime.bench.models.contender import (
     Contender,
     Walking,
     encoder_bytes,
+    loaded_program,
     start_program,
     tags_decided,
 )
@@ -94,13 +94,8 @@ def _contender(torch: Any, predictor: Predictor, place: Path, feed: Path, precis
 
 
 def program() -> Any:
-    """The start program as a module: it holds the network, so that a fresh process needs nothing of Recurra."""
-    spec = importlib.util.spec_from_file_location("recurra_torch_start", start_program(PROGRAM))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The start program as a module."""
+    return loaded_program(PROGRAM)
 
 
 def description(predictor: Predictor) -> dict[str, Any]:
@@ -169,7 +164,12 @@ def weights_of(torch: Any, predictor: Predictor, network: Any) -> dict[str, Any]
         elif name in ("h0", "c0"):
             places = predictor.model.node(Recur).places()
             named[name] = np.stack([ours[f"{node}.{name}_{place.suffix}"] for place in places])
-    return {name: torch.from_numpy(np.array(value)) for name, value in named.items()}
+    return tensors(torch, named)
+
+
+def tensors(torch: Any, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Copies of arrays as torch has them."""
+    return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
 def _of_stack(name: str) -> str:
@@ -182,7 +182,7 @@ def _of_stack(name: str) -> str:
 
 
 def _batch(torch: Any, predictor: Predictor, network: Any, probe: Probe) -> Answering:
-    feed = {name: torch.from_numpy(np.array(x)) for name, x in batch_feed(predictor, probe).items()}
+    feed = tensors(torch, batch_feed(predictor, probe))
     real = None
     if predictor.head.pooling is None:
         lengths = probe.batch.lengths
@@ -198,7 +198,7 @@ def _batch(torch: Any, predictor: Predictor, network: Any, probe: Probe) -> Answ
 
 def _decided(torch: Any, predictor: Any, network: Any, probe: Probe) -> Callable[[], Any]:
     """Tags by the usual walk over padded steps, in torch; rules stand in the transitions."""
-    feed = {name: torch.from_numpy(np.array(x)) for name, x in batch_feed(predictor, probe).items()}
+    feed = tensors(torch, batch_feed(predictor, probe))
     sizes = list(predictor.target.sizes)
     chains = [[torch.from_numpy(np.array(part)) for part in chain] for chain in predictor.decoder.ruled()]
     apart, best_paths = not predictor.head.chain, program().best_paths
@@ -219,7 +219,7 @@ def _walk(torch: Any, predictor: Predictor, network: Any, probe: Probe) -> Walki
     held: list[Any] = [None]
 
     def advance(t: int) -> Array:
-        feed = {name: torch.from_numpy(np.array(x)) for name, x in step_feed(predictor, probe, t).items()}
+        feed = tensors(torch, step_feed(predictor, probe, t))
         with torch.inference_mode():
             answer, held[0] = network.step(feed, held[0])
             found: Array = answer.numpy()

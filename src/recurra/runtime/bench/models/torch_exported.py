@@ -21,6 +21,7 @@ from recurra.runtime.bench.models.contender import (
     start_program,
     tags_decided,
 )
+from recurra.runtime.bench.models.torch_eager import tensors
 from recurra.runtime.export.answers import answer_of
 from recurra.runtime.export.graphs import CHARACTERS
 from recurra.runtime.export.probes import Probe, step_feed
@@ -91,12 +92,8 @@ def _decided(torch: Any, predictor: Any, program: Any, probe: Probe) -> Callable
     return lambda: predictor.codes(answer(), probe.batch.offsets)
 
 
-def _tensors(torch: Any, feed: dict[str, Array]) -> dict[str, Any]:
-    return {name: torch.from_numpy(np.array(x)) for name, x in feed.items()}
-
-
 def _batch(torch: Any, predictor: Predictor, program: Any, probe: Probe) -> Answering:
-    feed = _tensors(torch, ragged_feed(predictor, probe.batch, probe.static))
+    feed = tensors(torch, ragged_feed(predictor, probe.batch, probe.static))
 
     def answer() -> Array:
         with torch.inference_mode():
@@ -113,7 +110,7 @@ def _walk(torch: Any, predictor: Predictor, program: Any, probe: Probe) -> Walki
 
     def advance(t: int) -> Array:
         with torch.inference_mode():
-            found = program({**_tensors(torch, step_feed(predictor, probe, t)), **held})
+            found = program({**tensors(torch, step_feed(predictor, probe, t)), **held})
         held.update({name: found[f"{name}_out"] for name in held})
         return _answer(predictor, found)
 
