@@ -22,15 +22,17 @@ from recurra.runtime.bench.models import (
     torch_exported,
     winner,
 )
+from recurra.runtime.bench.models import run as running
 from recurra.runtime.bench.models import workload as loads
 from recurra.runtime.bench.models.cold import cold_starts, write_inputs
 from recurra.runtime.bench.models.outcome import STREAM, Outcome, Row
 from recurra.runtime.bench.models.torch_eager import contenders as torch_contenders
+from recurra.runtime.quantize import quantized
 from recurra.runtime.store import save_predictor
 from recurra.spec import Network
 from runtime.quick_bench import few_and_short, start_once, without_programs, without_starts
 from runtime.streaming import model_of, numbers, plain_signal, words
-from shared import require
+from shared import assert_noticed, require
 
 ROW = {
     "engine",
@@ -92,6 +94,26 @@ def outcome(*rows):
 
 
 # ---- the measurement ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_a_model_in_fewer_bits_is_compared_with_its_weights_in_float32(precision, no_starts, no_programs):
+    require("torch", find_spec("torch") is not None, "pip install 'recurra[train]'")
+    require("onnxruntime", find_spec("onnxruntime") is not None, "pip install 'recurra[onnx]'")
+    stored = quantized(model_of(plain_signal(), "mean"), precision)
+    data = [numbers(length, length) for length in (5, 1, 9)]
+
+    def check() -> None:
+        found = bench_model(stored, data, seconds=0.0, only=["float32," + precision])
+        assert found.unequal == []
+        assert {each.name for each in found.rows} >= {
+            f"recurra {precision}",
+            "onnxruntime float32",
+            "torch float32",
+        }
+        assert 1e-5 < found.differences[f"recurra {precision}"] < 0.1
+
+    assert_noticed(mock.patch.object(running, "in_float32", lambda model: model), check)
 
 
 @pytest.mark.parametrize(

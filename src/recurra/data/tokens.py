@@ -135,15 +135,18 @@ class _Reader:
 
     def rows(self, inputs: Any) -> list[list[str]]:
         """The words of each sequence."""
-        return [list(self.words(item)) for item in text_items(inputs, words=True)]
+        written: dict[str, str] = {}
+        return [list(self._row(item, written)) for item in text_items(inputs, words=True)]
 
-    def words(self, item: str | Sequence[str]) -> Iterator[str]:
-        """The words of one sequence, as they are written."""
-        if not isinstance(item, str):
-            yield from (normalized_form(sound(word), self.spec.normalize) for word in item)
-            return
-        for _, begin, end in self._words.tokens(item):
-            yield normalized_form(sound(item[begin:end]), self.spec.normalize)
+    def _row(self, item: str | Sequence[str], written: dict[str, str]) -> Iterator[str]:
+        """The words of one sequence, as they are written; written: those that are known already."""
+        given = item
+        if isinstance(item, str):
+            given = [item[begin:end] for _, begin, end in self._words.tokens(item)]
+        for word in given:
+            if word not in written:
+                written[word] = normalized_form(sound(word), self.spec.normalize)
+            yield written[word]
 
     def places(self, item: str | Sequence[str]) -> list[tuple[str, int, int]]:
         """Words as given, and where they begin and end in `text_of` them."""
@@ -235,23 +238,29 @@ class TokenEncoder(Encoder):
         return truncated(self._encoded(self._reader.rows(inputs)), self.spec.max_length, "end")
 
     def _encoded(self, rows: Sequence[Sequence[str]]) -> Ragged:
-        words = [word for row in rows for word in row]
-        looked_up = self._reader.looked_up
-        ids = [self._word_ids.get(looked_up(word), UNKNOWN) for word in words]
-        spelt = [self._reader.spelling(word) for word in words]
-        known = self._character_ids
-        parts = [known.get(character, UNKNOWN) for word in spelt for character in word]
-        inner = Ragged(values=np.asarray(parts, dtype=np.int64), offsets=_offsets(map(len, spelt)))
-        columns = {WORDS: np.asarray(ids, dtype=np.int64), **self._looked_up_affixes(words)}
-        return Ragged(values=inner, offsets=_offsets(map(len, rows)), columns=columns)
+        # Each different word is looked up and spelt once: texts repeat most of theirs.
+        places: dict[str, int] = {}
+        at = [places.setdefault(word, len(places)) for row in rows for word in row]
+        spelt, columns = self._spelt(list(places)), self._looked_up(list(places))
+        if len(places) < len(at):
+            index = np.asarray(at, dtype=np.int64)
+            spelt, columns = spelt.select(index), {name: ids[index] for name, ids in columns.items()}
+        return Ragged(values=spelt, offsets=_offsets(map(len, rows)), columns=columns)
 
-    def _looked_up_affixes(self, words: Sequence[str]) -> dict[str, Any]:
-        """Of all words the ids of their beginnings and endings, (N,) per column."""
-        each = [self._reader.affixes(word) for word in words]
-        return {
-            slot: np.asarray([known.get(found[slot], UNKNOWN) for found in each], dtype=np.int64)
-            for slot, known in self._affix_ids.items()
-        }
+    def _spelt(self, words: Sequence[str]) -> Ragged:
+        """The ids of the characters that are read of each word."""
+        spelt, known = [self._reader.spelling(word) for word in words], self._character_ids
+        parts = [known.get(character, UNKNOWN) for word in spelt for character in word]
+        return Ragged(values=np.asarray(parts, dtype=np.int64), offsets=_offsets(map(len, spelt)))
+
+    def _looked_up(self, words: Sequence[str]) -> dict[str, Any]:
+        """Of all words their ids and those of their beginnings and endings, (N,) per column."""
+        own = [self._reader.looked_up(word) for word in words]
+        found = {WORDS: [self._word_ids.get(word, UNKNOWN) for word in own]}
+        each = [self._reader.affixes(word) for word in words] if self._affix_ids else []
+        for slot, known in self._affix_ids.items():
+            found[slot] = [known.get(affixes[slot], UNKNOWN) for affixes in each]
+        return {name: np.asarray(ids, dtype=np.int64) for name, ids in found.items()}
 
     def step(self, item: Any, memory: Memory | None = None) -> tuple[Ragged, Memory]:
         """Encode the next chunk of a text, which counts as set off by white space, or a list of words."""

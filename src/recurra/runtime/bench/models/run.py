@@ -23,6 +23,7 @@ from recurra.runtime.bench.models.outcome import STREAM, Outcome, Row
 from recurra.runtime.bench.models.workload import Workload, workload
 from recurra.runtime.export.probes import Probe
 from recurra.runtime.predictor import Predictor
+from recurra.runtime.quantize import in_float32
 from recurra.runtime.verify import distance, said
 
 TOLERANCES = {"float32": 1e-5, "bfloat16": 0.05, "int8": 0.1}
@@ -74,7 +75,7 @@ def bench_model(
         ]
         if not everybody:
             raise SpecError(f"--only {', '.join(only)} keeps no engine; leave it out to see all")
-        differences, unequal = compared(predictor, everybody, work)
+        differences, unequal = compared(in_float32(predictor), everybody, work)
         allowed = {each.name: TOLERANCES[each.precision] for each in everybody}
         fair = [each for each in everybody if differences[each.name] <= allowed[each.name]]
         tell(f"{len(fair)} engines answer alike: {', '.join(each.name for each in fair)}")
