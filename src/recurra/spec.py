@@ -269,7 +269,7 @@ class Training(Spec):
     """How the model is learnt.
 
     epochs: passes over the training split. Usual: 5-50. "auto": as many as make about 2,000 steps, from 12 to 40, so
-        that few sequences are read more often.
+        that few sequences are read more often; of a language model 4,000 windows, from 3 to 20.
     batch_size: sequences per step at most. Usual: 16-128.
     batch_tokens: tokens per step at most, besides `batch_size`; None: no bound. A single longer sequence still
         makes a batch of its own.
@@ -404,12 +404,17 @@ class Training(Spec):
             raise SpecError("epochs='auto' has no effect here; give a number of epochs")
         return self.epochs
 
-    def planned(self, sequences: int) -> Training:
-        """Return the training with "auto" epochs turned into a number, for so many training sequences."""
+    def planned(
+        self, sequences: int, *, steps: int = STEPS, fewest: int = FEWEST_EPOCHS, most: int = MOST_EPOCHS
+    ) -> Training:
+        """Return the training with "auto" epochs turned into a number, for so many training sequences.
+
+        steps: about how many are taken; fewest, most: how often everything is read.
+        """
         if self.epochs != "auto":
             return self
-        steps = max(1, math.ceil(sequences / (self.batch_size * self.accumulate)))
-        return self.replace(epochs=min(max(math.ceil(STEPS / steps), FEWEST_EPOCHS), MOST_EPOCHS))
+        each = max(1, math.ceil(sequences / (self.batch_size * self.accumulate)))
+        return self.replace(epochs=min(max(math.ceil(steps / each), fewest), most))
 
     def resolved(self) -> Training:
         """Return the training with the optimizer- and schedule-dependent options filled in."""

@@ -41,6 +41,22 @@ def test_fit_and_evaluate_say_the_scores(corpus, tmp_path, capsys, unit):
     assert found["scores"]["characters"] == len(TEXT)
 
 
+def test_what_is_not_asked_for_is_as_usual_for_the_unit(corpus, tmp_path, capsys):
+    for unit, softmax in (("words", "full"), ("words", "adaptive"), ("characters", "full")):
+        folder = tmp_path / f"{unit}-{softmax}"
+        more = (
+            ("--set", "task.softmax=adaptive", "--set", "task.cutoffs=[3]") if softmax == "adaptive" else ()
+        )
+        asked = ["fit", "language-model", corpus, "--unit", unit, "-o", str(folder), "--quiet", *more]
+        assert run([*asked, "--hidden-size", "8", "--epochs", "1"]) == 0
+        capsys.readouterr()
+        stored = json.loads((folder / "config.json").read_text())
+        network, training = stored["network"], stored["training"]
+        usual = rc.LanguageModel.usual_network(rc.Words() if unit == "words" else None, softmax)
+        assert network == usual.replace(hidden_size=8).resolved().to_dict()
+        assert (training["schedule"], training["batch_size"], training["epochs"]) == ("one_cycle", 16, 1)
+
+
 def test_documents_and_tables_are_read_as_asked(corpus, tmp_path, capsys):
     table = tmp_path / "texts.csv"
     table.write_text("text\n" + "\n".join(f'"a text, number {i}"' for i in range(12)))

@@ -102,6 +102,13 @@ def test_columns_with_any_separator(tmp_path, separator):
     assert middle.targets == [["NNP", "VBZ"], ["JJ"]]
 
 
+def test_the_tags_of_entities_are_the_last_column_by_any_of_its_names(tmp_path):
+    path = write(tmp_path / "a.conll", "Ann NNP B-PER\nsees VBZ O\n\nBob NNP B-PER\n")
+    for target in (None, "ner", "NER", -1, 2, ["ner", -1], [2, "ner", 2]):
+        assert rc.read(path, task="tagger", target=target).targets == [["B-PER", "O"], ["B-PER"]]
+    assert rc.read(path, task="tagger", target=[1, "ner"]).targets[1] == [("NNP", "B-PER")]
+
+
 def test_files_whose_names_say_a_part_are_the_split(tmp_path):
     for part in ("train", "dev", "test"):
         write(tmp_path / f"x-{part}.conllu", CONLLU)
@@ -162,7 +169,7 @@ def test_unknown_columns_and_invalid_bytes_are_named(tmp_path):
     with pytest.raises(DataError, match="no column 12"):
         rc.read(path, task="tagger", target=12)
     with pytest.raises(DataError, match="columns by their position"):
-        rc.read(write(tmp_path / "a.conll", COLUMNS), task="tagger", target="ner")
+        rc.read(write(tmp_path / "a.conll", COLUMNS), task="tagger", target="chunk")
     (tmp_path / "b.conll").write_bytes(b"a X\nb\xff Y\n")
     with pytest.raises(DataError, match="line 2"):
         rc.read(tmp_path / "b.conll", task="tagger")

@@ -100,3 +100,8 @@ def test_a_dataset_and_a_ragged_are_taken_as_their_sequences(model):
 def test_what_is_no_roll_is_refused(make, message):
     with pytest.raises(rc.errors.InputError, match=message):
         make()
+
+
+def test_epochs_by_themselves_depend_on_the_frames():
+    training = TRAINING.replace(epochs="auto", max_seconds=0.001)
+    assert rc.FrameModel(NETWORK, training, validation=0.0).fit(rolls(6)).training_.epochs == 20

@@ -16,7 +16,7 @@ import recurra as rc
 from recurra.graph.run import tensors
 from recurra.kernels import get_num_threads, set_num_threads
 from recurra.runtime import walking as runtime
-from recurra.tasks import language_problem
+from recurra.tasks import language_problem, streams
 
 NETWORK = rc.Network(hidden_size=8, num_layers=2, embedding_size=5)
 TRAINING = rc.Training(epochs=2, batch_size=3, sequence_length=7, learning_rate=0.01)
@@ -294,3 +294,33 @@ def test_its_arguments_are_those_of_scikit_learn(model):
     assert again.get_params()["documents"] == "lines"
     assert again.set_params(network__cell="gru").network.cell == "gru"
     assert model.summary().parameters == sum(v.size for v in model.parameters_.values())
+
+
+# ---- what is usual -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [rc.Characters, rc.Bytes, rc.Words, rc.BPE])
+def test_left_to_itself_it_takes_what_suits_its_unit_and_its_corpus(unit, tmp_path):
+    spec = unit(vocab_size=300) if unit is rc.BPE else unit()
+    spelled = unit in (rc.Characters, rc.Bytes)
+    model = rc.LanguageModel(inputs=spec, validation=0.0)
+    few = model.set_params(training__max_seconds=0.001)
+    found = few.fit([TEXT]).network_
+    assert (found.hidden_size, found.tied_embedding) == ((256, False) if spelled else (200, True))
+    assert found.output_dropout > 0
+    assert (found.input_dropout > 0) != spelled
+    assert few.training_.epochs == 20  # few windows: read as often as may be
+    assert few.training_.sequence_length == (100 if spelled else 50)
+    assert rc.load(few.save(tmp_path / "m")).config["training"]["epochs"] == 20
+
+
+def test_epochs_by_themselves_are_about_so_many_windows():
+    training = rc.Training(epochs="auto", batch_size=16, sequence_length=100)
+    for tokens, epochs in ((1_000, 20), (360_000, 18), (2_600_000, 3), (90_000_000, 3)):
+        assert streams.planned_in_windows(training, tokens).epochs == epochs
+    assert streams.planned_in_windows(training.replace(epochs=7), 10).epochs == 7
+
+
+def test_an_adaptive_softmax_has_no_usual_network_of_one_matrix():
+    assert not rc.LanguageModel.usual_network(rc.Words(), "adaptive").tied_embedding
+    assert rc.LanguageModel.default("network") == rc.LanguageModel.usual_network(rc.Characters())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,7 @@ def chained() -> rc.Tagger:
 
 
 def test_few_sentences_are_read_more_often(monkeypatch):
-    from recurra import spec
-
-    monkeypatch.setattr(spec, "STEPS", 60)
+    monkeypatch.setattr(rc.Training, "planned", partialmethod(rc.Training.planned, steps=60))
     found = {}
     for count in (40, 120):
         training = rc.Tagger.default("training").replace(batch_size=10, learning_rate=0.01)

@@ -18,7 +18,6 @@ from recurra.data.encoder import InputSpec
 from recurra.data.told import Told
 from recurra.errors import DataError, InputError, SpecError, nearest
 from recurra.runtime.corpus_scores import encoded_corpus
-from recurra.spec import Network, Training
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 """Endings of files whose rows are documents; anything else is running text."""
@@ -66,12 +65,10 @@ def language_model(choices: Choices) -> Any:
     for name in choices.task:
         if name not in OPTIONS:
             raise SpecError(f"[task] has no option {name!r}{nearest(name, OPTIONS)}")
-    return LanguageModel(
-        Network.from_dict(choices.network),
-        Training.from_dict(choices.training),
-        _unit(choices.input),
-        **choices.task,
-    )
+    inputs, softmax = _unit(choices.input), str(choices.task.get("softmax", "full"))
+    network = LanguageModel.usual_network(inputs, softmax).replace(**choices.network)
+    training = LanguageModel.usual_training(inputs).replace(**choices.training)
+    return LanguageModel(network, training, inputs, **choices.task)
 
 
 def _unit(chosen: Mapping[str, Any]) -> InputSpec:

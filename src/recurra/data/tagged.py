@@ -6,7 +6,7 @@ list of as many tags (of tuples of tags, where several columns are asked for).
 | file | sentence ends | input, if not named | target, if not named |
 |---|---|---|---|
 | `.conllu`, `.conll` with ten columns and `#` lines | blank line | `form` | `upos` |
-| any other file of columns | blank line | the first column | the last column |
+| any other file of columns | blank line | the first column | the last column, which `ner` names too |
 | `.jsonl`, `.ndjson`, `.json` | each object is one | `tokens`, else `text` | `tags`, else `spans` |
 
 CoNLL-U: words are what has a whole number as id; the range before the words of a contraction ("2-3 don't") and
@@ -35,6 +35,9 @@ from recurra.errors import DataError, nearest
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of CoNLL-U by name."""
+
+_USUAL_PLACES = {"ner": -1}
+"""Columns of files without names: where the shared tasks of CoNLL and those after them put the tags of entities."""
 
 _FORM, _MISC = CONLLU.index("form"), CONLLU.index("misc")
 _JSON = (".jsonl", ".ndjson", ".json")
@@ -215,10 +218,12 @@ def _check_conllu(cells: Sequence[str], where: str) -> None:
 
 
 def _positions(columns: Columns, width: int, where: str, conllu: bool, usual: str | int) -> list[int]:
-    made = []
+    made: list[int] = []
     for column in as_list(columns) or [usual]:
         if isinstance(column, str) and column.lower() in CONLLU and conllu:
             column = CONLLU.index(column.lower())
+        elif isinstance(column, str) and not conllu:
+            column = _USUAL_PLACES.get(column.lower(), column)
         if isinstance(column, str):
             hint = (
                 nearest(column, CONLLU)
@@ -228,7 +233,8 @@ def _positions(columns: Columns, width: int, where: str, conllu: bool, usual: st
             raise DataError(f"{where}: there is no column {column!r}{hint}")
         if not -width <= column < width:
             raise DataError(f"{where}: there is no column {column}, the line has {width} of them")
-        made.append(column)
+        if all(column % width != other % width for other in made):
+            made.append(column)
     return made
 
 

@@ -61,7 +61,11 @@ class Configured:
             raise SpecError(
                 f"{part} must be a specification such as {part.title()}(...), got {type(given).__name__}"
             )
-        return given if given is not None or part == "inputs" else self.default(part)
+        return given if given is not None or part == "inputs" else self._usual(part)
+
+    def _usual(self, part: str) -> Spec:
+        """The specification that stands where this estimator is given none."""
+        return self.default(part)
 
     @classmethod
     def default(cls, part: str) -> Spec:

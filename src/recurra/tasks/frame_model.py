@@ -20,7 +20,7 @@ from recurra.tasks.language_problem import LanguageProblem, nats_side_by_side
 from recurra.tasks.learner import Learner
 from recurra.tasks.problem import fingerprint
 from recurra.tasks.sources import FrameSource
-from recurra.tasks.streams import check_streamed
+from recurra.tasks.streams import check_streamed, planned_in_windows
 from recurra.training import fit
 from recurra.training.callbacks import Callback
 from recurra.training.device import check_precision, resolve_device
@@ -93,7 +93,9 @@ class FrameModel(Learner):
         check_precision(self.network_, training, self.device_)
         parameters = self.model_.initial(training.seed)
         encode = self._predictor(parameters).encode
-        problem = self._problem(encode(train), encode(held) if held else None, training, parameters)
+        read = encode(train)
+        training = self.training_ = planned_in_windows(training, int(read.lengths.sum()))
+        problem = self._problem(read, encode(held) if held else None, training, parameters)
         self._adopt(
             fit(problem, training, callbacks=callbacks, folder=folder, resume=resume, progress=progress)
         )

@@ -28,12 +28,12 @@ from recurra.runtime.condition import Condition
 from recurra.runtime.corpus_scores import score_corpus
 from recurra.runtime.language_model import LanguageModelPredictor
 from recurra.runtime.predictor import Head, Predictor, build_model
-from recurra.spec import Network, Training
+from recurra.spec import Network, Spec, Training
 from recurra.tasks.language_problem import LanguageProblem, nats_side_by_side
 from recurra.tasks.learner import Learner
 from recurra.tasks.problem import fingerprint
 from recurra.tasks.sources import TokenSource
-from recurra.tasks.streams import check_streamed
+from recurra.tasks.streams import check_streamed, planned_in_windows
 from recurra.training import fit
 from recurra.training.callbacks import Callback
 from recurra.training.device import check_precision, resolve_device
@@ -43,6 +43,26 @@ LEAST_PIECE = 1000
 
 LEAST_ADAPTIVE = 1000
 """Tokens from which on an adaptive softmax divides a vocabulary of itself."""
+
+SPELLED = ("characters", "bytes")
+"""Units with few kinds of tokens, of each of which much is seen."""
+
+NETWORKS: Mapping[bool, Network] = {
+    True: Network(hidden_size=256, num_layers=1, embedding_size=64, output_dropout=0.2),
+    False: Network(
+        hidden_size=200,
+        num_layers=1,
+        embedding_size=200,
+        tied_embedding=True,
+        input_dropout=0.4,
+        output_dropout=0.4,
+    ),
+}
+"""What suits a text that is spelled, and one that is not."""
+
+USUAL_TRAINING = Training(
+    epochs="auto", batch_size=16, sequence_length=100, learning_rate=0.005, schedule="one_cycle"
+)
 
 LEARNT_PIECES = 32
 """Pieces of `PIECE` characters from which BPE is learnt at most."""
@@ -56,9 +76,10 @@ class LanguageModel(Learner):
     `batch_size` contiguous streams in windows of about `sequence_length` tokens, whose state goes on from window to
     window and begins anew where a document does.
 
-    network: what is computed; None: `Network()`. It reads in one direction.
-    training: how it is learnt; None: `Training()`. Its `batch_size` is the number of streams, `sequence_length` the
-        mean length of a window.
+    network: what is computed, in one direction; None: an LSTM of 256 units over characters and bytes, of 200 units
+        with one matrix for both ends over words and BPE, both with dropout (`usual_network`).
+    training: how it is learnt; None: about 4,000 windows of 16 streams, by one cycle of rates (`usual_training`). Its
+        `batch_size` is the number of streams, `sequence_length` the mean length of a window.
     inputs: `Characters`, `Words`, `BPE` or `Bytes`: what a token is; None: `Characters()`.
     documents: of a file: "whole" (the file is one document, whose end is not predicted), "lines" or "paragraphs". Of
         a list of texts each one is a document.
@@ -96,6 +117,27 @@ class LanguageModel(Learner):
         self.validation = validation
         self.softmax = softmax
         self.cutoffs = cutoffs
+
+    @staticmethod
+    def usual_network(inputs: InputSpec | None = None, softmax: str = "full") -> Network:
+        """What suits a unit of text and a softmax."""
+        found = NETWORKS[_is_spelled(inputs)]
+        return found.replace(tied_embedding=found.tied_embedding and softmax == "full")
+
+    @staticmethod
+    def usual_training(inputs: InputSpec | None = None) -> Training:
+        """What suits a unit of text."""
+        return USUAL_TRAINING if _is_spelled(inputs) else USUAL_TRAINING.replace(sequence_length=50)
+
+    @classmethod
+    def default(cls, part: str) -> Spec:
+        """What suits characters."""
+        return cls.usual_network() if part == "network" else cls.usual_training()
+
+    def _usual(self, part: str) -> Spec:
+        if part == "network":
+            return self.usual_network(self.inputs, self.softmax)
+        return self.usual_training(self.inputs)
 
     def fit(
         self,
@@ -150,6 +192,7 @@ class LanguageModel(Learner):
         check_precision(self.network_, training, self.device_)
         with _room(folder) as room:
             tokens = write_tokens(room / "train.ids", train, self.encoder_)
+            training = self.training_ = planned_in_windows(training, tokens.tokens)
             checked = None if held is None else write_tokens(room / "validation.ids", held, self.encoder_)
             self.ends_ = tokens.ends
             begun = [_numbers(condition, given) for given in (told, held_told)]
@@ -350,6 +393,10 @@ def _numbers(condition: Condition | None, given: Any) -> Array | None:
 
 
 _UNITS = {"bpe": "pieces of words"}
+
+
+def _is_spelled(inputs: InputSpec | None) -> bool:
+    return inputs is None or inputs.name in SPELLED
 
 
 def _check_inputs(spec: InputSpec) -> None:

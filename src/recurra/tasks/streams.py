@@ -134,15 +134,21 @@ def _placed(part: Any, rows: int, first: torch.Tensor, kept: torch.Tensor) -> An
     return made
 
 
+WINDOWS, FEWEST_EPOCHS, MOST_EPOCHS = 4000, 3, 20
+"""Windows that "auto" epochs are about, and how often everything is read: more often, and it is learnt by heart."""
+
+
+def planned_in_windows(training: Training, steps: int) -> Training:
+    """The training with "auto" epochs turned into a number, for so many steps to be foretold."""
+    sequences = max(1, steps // (training.sequence_length or max(1, steps)))
+    return training.planned(sequences, steps=WINDOWS, fewest=FEWEST_EPOCHS, most=MOST_EPOCHS)
+
+
 def check_streamed(network: Network, training: Training) -> None:
     """Refuse what has no meaning, or no effect, where steps are foretold in streams."""
     if network.bidirectional:
         raise SpecError(
             "a language model must not see what it is to predict, got bidirectional=True; use bidirectional=False"
-        )
-    if training.epochs == "auto":
-        raise SpecError(
-            "epochs must be a number for a language model, which has no sequences to count, got 'auto'"
         )
     plain = {"batch_tokens": None, "bucket": True, "average": "sequences", "class_weight": None}
     for name, usual in plain.items():
