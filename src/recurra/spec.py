@@ -269,7 +269,7 @@ class Training(Spec):
     """How the model is learnt.
 
     epochs: passes over the training split. Usual: 5-50. "auto": as many as make about 2,000 steps, from 12 to 40, so
-        that few sequences are read more often; of a language model 4,000 windows, from 3 to 20.
+        that few sequences are read more often; of language and frame models 4,000 windows, from 3 to 20.
     batch_size: sequences per step at most. Usual: 16-128.
     batch_tokens: tokens per step at most, besides `batch_size`; None: no bound. A single longer sequence still
         makes a batch of its own.

@@ -65,10 +65,11 @@ def language_model(choices: Choices) -> Any:
     for name in choices.task:
         if name not in OPTIONS:
             raise SpecError(f"[task] has no option {name!r}{nearest(name, OPTIONS)}")
-    inputs, softmax = _unit(choices.input), str(choices.task.get("softmax", "full"))
-    network = LanguageModel.usual_network(inputs, softmax).replace(**choices.network)
-    training = LanguageModel.usual_training(inputs).replace(**choices.training)
-    return LanguageModel(network, training, inputs, **choices.task)
+    made = LanguageModel(inputs=_unit(choices.input), **choices.task)
+    given = {"network": choices.network, "training": choices.training}
+    return made.set_params(
+        **{f"{part}__{name}": value for part, chosen in given.items() for name, value in chosen.items()}
+    )
 
 
 def _unit(chosen: Mapping[str, Any]) -> InputSpec:

@@ -113,7 +113,7 @@ MODEL = (
     *_flags("task", ("pooling", str, "max, mean, last, attention, or auto.")),
     *_flags(
         "training",
-        ("epochs", str, "Passes over the training split; usual 5-50; 'auto' by their number of sequences."),
+        ("epochs", str, "Passes over the training split; usual 5-50; 'auto' by how much there is to read."),
         ("batch_size", int, "Sequences per step; usual 16-128."),
         ("learning_rate", str, "Usual 0.0001-0.01; 'auto' searches."),
         ("sequence_length", str, "Truncation of training sequences; 'none' for none."),

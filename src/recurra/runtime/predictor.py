@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -283,6 +283,11 @@ def fingerprint(predictor: Predictor) -> str:
         digest.update(f"{name}\0{array.dtype.name}\0{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def in_float32(predictor: Predictor) -> Predictor:
+    """The same weights, rounded as they are, in the hands of float32 kernels: what other engines are held to."""
+    return predictor if predictor.precision == "float32" else replace(predictor, precision="float32")
 
 
 def chunks(lengths: Array, tokens: int) -> Iterator[Array]:

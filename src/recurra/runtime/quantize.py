@@ -59,13 +59,6 @@ def quantized(predictor: Predictor, precision: str) -> Predictor:
     )
 
 
-def in_float32(predictor: Predictor) -> Predictor:
-    """The same weights, rounded as they are, answered by float32 kernels: what fewer bits come near to."""
-    if predictor.precision == "float32":
-        return predictor
-    return dataclasses.replace(predictor, precision="float32", path=None, model_id=None)
-
-
 def save_quantized(
     predictor: Predictor,
     path: str | Path,

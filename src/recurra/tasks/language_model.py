@@ -47,18 +47,11 @@ LEAST_ADAPTIVE = 1000
 SPELLED = ("characters", "bytes")
 """Units with few kinds of tokens, of each of which much is seen."""
 
-NETWORKS: Mapping[bool, Network] = {
-    True: Network(hidden_size=256, num_layers=1, embedding_size=64, output_dropout=0.2),
-    False: Network(
-        hidden_size=200,
-        num_layers=1,
-        embedding_size=200,
-        tied_embedding=True,
-        input_dropout=0.4,
-        output_dropout=0.4,
-    ),
-}
-"""What suits a text that is spelled, and one that is not."""
+SPELLED_NETWORK = Network(hidden_size=256, num_layers=1, embedding_size=64, output_dropout=0.2)
+WORD_NETWORK = Network(
+    hidden_size=200, num_layers=1, embedding_size=200, input_dropout=0.4, output_dropout=0.4
+)
+"""What suits a text that is spelled, and one of words or of their pieces."""
 
 USUAL_TRAINING = Training(
     epochs="auto", batch_size=16, sequence_length=100, learning_rate=0.005, schedule="one_cycle"
@@ -121,8 +114,9 @@ class LanguageModel(Learner):
     @staticmethod
     def usual_network(inputs: InputSpec | None = None, softmax: str = "full") -> Network:
         """What suits a unit of text and a softmax."""
-        found = NETWORKS[_is_spelled(inputs)]
-        return found.replace(tied_embedding=found.tied_embedding and softmax == "full")
+        if _is_spelled(inputs):
+            return SPELLED_NETWORK
+        return WORD_NETWORK.replace(tied_embedding=softmax == "full")
 
     @staticmethod
     def usual_training(inputs: InputSpec | None = None) -> Training:

@@ -24,6 +24,8 @@ SHORT = 0.05
 """Share of the windows that end half a window early, and ..."""
 SPREAD = 5.0
 """... the deviation, in steps, of where the others end; both after Merity et al. 2018."""
+WINDOWS, FEWEST_EPOCHS, MOST_EPOCHS = 4000, 3, 20
+"""Windows that "auto" epochs are about, and how often everything is read: more often, and it is learnt by heart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +134,6 @@ def _placed(part: Any, rows: int, first: torch.Tensor, kept: torch.Tensor) -> An
     made = part.new_zeros((rows, part.shape[1]))
     made[first] = part[kept]
     return made
-
-
-WINDOWS, FEWEST_EPOCHS, MOST_EPOCHS = 4000, 3, 20
-"""Windows that "auto" epochs are about, and how often everything is read: more often, and it is learnt by heart."""
 
 
 def planned_in_windows(training: Training, steps: int) -> Training:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +21,7 @@ from recurra.runtime.export.probes import (
     prefix,
     step_feed,
 )
-from recurra.runtime.predictor import Predictor
+from recurra.runtime.predictor import Predictor, in_float32
 from recurra.runtime.verify import distance
 
 TOLERANCE = 1e-5
@@ -112,11 +112,6 @@ class _told:  # noqa: N801 - a context manager
         if error is not None and not isinstance(error, (KeyboardInterrupt, MemoryError, SystemExit)):
             first = str(error).strip().splitlines()[0]
             raise ExportError(f"ONNX Runtime could not {self.doing} the exported graph: {first}") from error
-
-
-def in_float32(predictor: Predictor) -> Predictor:
-    """The model that a graph is held to: graphs compute in float32, with a bfloat16 model's rounded weights."""
-    return replace(predictor, precision="float32") if predictor.precision == "bfloat16" else predictor
 
 
 def batch_gap(predictor: Predictor, session: Session) -> Gap:

@@ -11,7 +11,7 @@ from typing import Any
 from recurra.errors import ExportError, SpecError
 from recurra.ragged import Array
 from recurra.runtime.export.answers import answer_of
-from recurra.runtime.export.check import LOGITS_TOLERANCE, TOLERANCE, Gap, gap, in_float32, step_gap
+from recurra.runtime.export.check import LOGITS_TOLERANCE, TOLERANCE, Gap, gap, step_gap
 from recurra.runtime.export.graphs import CHARACTERS, OUT
 from recurra.runtime.export.probes import CASES, Probe, made_probe
 from recurra.runtime.export.torch_nodes import state_sizes
@@ -37,7 +37,7 @@ from recurra.runtime.export.writing import (
     refuse_int8,
     refuse_other,
 )
-from recurra.runtime.predictor import Predictor
+from recurra.runtime.predictor import Predictor, in_float32
 from recurra.storage import Payload, check_target, write_folder
 
 BATCH_PROGRAM, STEP_PROGRAM = "batch.pt2", "step.pt2"

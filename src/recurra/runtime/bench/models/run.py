@@ -22,8 +22,7 @@ from recurra.runtime.bench.models.contender import Contender
 from recurra.runtime.bench.models.outcome import STREAM, Outcome, Row
 from recurra.runtime.bench.models.workload import Workload, workload
 from recurra.runtime.export.probes import Probe
-from recurra.runtime.predictor import Predictor
-from recurra.runtime.quantize import in_float32
+from recurra.runtime.predictor import Predictor, in_float32
 from recurra.runtime.verify import distance, said
 
 TOLERANCES = {"float32": 1e-5, "bfloat16": 0.05, "int8": 0.1}
